@@ -1,0 +1,1 @@
+"""GPT-FL as one resource: synthetic data from label names, federated fine-tuning, an endpoint."""

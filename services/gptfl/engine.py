@@ -1,0 +1,190 @@
+"""Does the steps of a run in this process, once each: look up, resume, do, commit, and say so.
+
+What is common to all stages is here and nowhere else. Everything that was done before, by whatever
+process, is found in the store, so a killed run is resumed by running it again.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from gptfl.freshness import allow_modules_of, differences, fingerprints
+from gptfl.spec.base import canonical, canonical_json, sha256
+from gptfl.spec.run import GPTFLRun
+from gptfl.stages import Step, plan
+from gptfl.store import Artifact, RunStatus, Store, Workspace, stage_key
+from gptfl.telemetry.events import (
+    Listener,
+    RunFinished,
+    RunStarted,
+    StepFailed,
+    StepFinished,
+    StepProgress,
+    StepStarted,
+)
+
+SOFTWARE = ("gptfl", "torch", "diffusers", "transformers", "flwr", "numpy", "datasets")
+"""Packages whose versions are recorded with each artifact."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: an artifact for each step, by the step's name."""
+
+    artifacts: Mapping[str, Artifact]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The numbers of the evaluation."""
+        return self.artifacts["evaluation"].record.metrics
+
+    @property
+    def model(self) -> Artifact:
+        """The exported model."""
+        return self.artifacts["serving"]
+
+
+def run_uid(run: GPTFLRun) -> str:
+    """A laptop's stand-in for the uid that Kubernetes gives: the same for the same file."""
+    return sha256(canonical_json(run.spec))[:12]
+
+
+def execute(
+    run: GPTFLRun,
+    store: Store,
+    *,
+    folder: Path,
+    listeners: Sequence[Listener] = (),
+    previous: RunStatus | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Outcome:
+    """Does what is not done yet of every step, in order.
+
+    `folder` is where relative paths in the spec start; `previous` is the status of an earlier run
+    of that name, from which is said why a step is done again. Raises GPTFLError when a step cannot
+    be done; what was done until then stays.
+    """
+    allow_modules_of(folder)
+    steps = plan(run)
+    engine = _Engine(store, folder, listeners, previous, now)
+    engine.tell(RunStarted(run.metadata.name, tuple(step.name for step in steps), now()))
+    made: dict[str, Artifact] = {}
+    for step in steps:
+        made[step.name] = engine.do(step, {name: made[name] for name in step.inputs})
+    outcome = Outcome(made)
+    engine.tell(RunFinished(run.metadata.name, now(), outcome.metrics))
+    return outcome
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """What every step needs of the world."""
+
+    store: Store
+    folder: Path
+    listeners: Sequence[Listener]
+    previous: RunStatus | None
+    now: Callable[[], datetime]
+
+    def tell(self, event: object) -> None:
+        for listener in self.listeners:
+            listener(event)  # type: ignore[arg-type]
+
+    def do(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
+        """The step's artifact: found, or made now."""
+        digests = {name: artifact.digest for name, artifact in inputs.items()}
+        prints = fingerprints(step.section, self.folder)
+        key = stage_key(step.stage, step.version, step.section, digests, prints)
+        try:
+            found = self.store.find(step.stage, key)
+            if found is not None:
+                return self._cached(step, found)
+            self.tell(StepStarted(step.name, key, self._why(step, inputs), self.now()))
+            with self.store.claim(step.stage, key):
+                # Another process may have made it while this one waited for the claim.
+                found = self.store.find(step.stage, key)
+                return self._cached(step, found) if found else self._make(step, key, inputs)
+        except Exception as error:
+            self.tell(StepFailed(step.name, str(error), self.now()))
+            raise
+
+    def _make(self, step: Step, key: str, inputs: Mapping[str, Artifact]) -> Artifact:
+        began = time.monotonic()
+        workspace = Workspace(
+            self.store.blobs,
+            step.stage,
+            key,
+            seed=step.section.seed,
+            folder=self.folder,
+            report_progress=lambda done, total, unit, metrics: self.tell(
+                StepProgress(step.name, done, total, unit, self.now(), metrics)
+            ),
+        )
+        metrics = step.function()(step.section, inputs, workspace)
+        seconds = time.monotonic() - began
+        artifact = self.store.commit(
+            workspace,
+            stage=step.stage,
+            version=step.version,
+            key=key,
+            section=canonical(step.section),
+            inputs=inputs,
+            metrics=metrics,
+            seconds=seconds,
+            software=_software(),
+            now=self.now(),
+        )
+        self._finished(step, artifact, cached=False, reason="", seconds=seconds)
+        return artifact
+
+    def _cached(self, step: Step, artifact: Artifact) -> Artifact:
+        made = artifact.record.created.astimezone().strftime("%Y-%m-%d %H:%M")
+        reason = f"same spec and inputs as {artifact.key[:12]}, made {made}"
+        self._finished(step, artifact, cached=True, reason=reason, seconds=0.0)
+        return artifact
+
+    def _finished(
+        self, step: Step, artifact: Artifact, *, cached: bool, reason: str, seconds: float
+    ) -> None:
+        record = artifact.record
+        self.tell(
+            StepFinished(
+                step.name,
+                artifact.key,
+                artifact.digest,
+                cached,
+                reason,
+                seconds,
+                self.now(),
+                record.metrics,
+            )
+        )
+
+    def _why(self, step: Step, inputs: Mapping[str, Artifact]) -> str:
+        """Which fields or inputs have changed since the run of that name before."""
+        before = self.previous.step(step.name) if self.previous else None
+        old = self.store.find(step.stage, before.key) if before and before.key else None
+        if old is None:
+            return "not done before"
+        changed = list(differences(old.record.section, canonical(step.section)))
+        changed += [
+            f"{name} has changed"
+            for name, artifact in inputs.items()
+            if name not in old.record.inputs or old.record.inputs[name].digest != artifact.digest
+        ]
+        if old.record.version != step.version:
+            changed.append(f"the stage's code has changed (version {step.version})")
+        return "; ".join(changed) or "local files have changed"
+
+
+def _software() -> dict[str, str]:
+    versions = {}
+    for package in SOFTWARE:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,1 @@
+"""Stage 5: the final model against its controls."""

@@ -1,0 +1,1 @@
+"""Stage 4: from first weights and private data to the final model."""

@@ -1,0 +1,1 @@
+"""Stage 2: from sentences to a synthetic data set."""

@@ -1,0 +1,1 @@
+"""Stage 3: from synthetic data to first weights."""

@@ -1,0 +1,1 @@
+"""Stage 1: from label names to sentences."""

@@ -1,0 +1,1 @@
+"""Stage 6: from weights to an endpoint that answers."""

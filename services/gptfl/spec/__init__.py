@@ -1,0 +1,1 @@
+"""The GPTFLRun resource as types; everything that describes it is derived from them."""

@@ -1,0 +1,122 @@
+"""Who trains together, on what, for how long, and how their work is put together."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from gptfl.spec.base import SpecModel
+from gptfl.spec.data import DatasetSpec, PartitionerSpec
+from gptfl.spec.generation import Device
+from gptfl.spec.pretraining import AugmentationSpec, OptimizerName, OptimizerSpec
+
+
+class StrategyName(StrEnum):
+    """A rule that puts the clients' work together; all are Flower's."""
+
+    FED_AVG = "FedAvg"
+    FED_PROX = "FedProx"
+    FED_ADAM = "FedAdam"
+    FED_YOGI = "FedYogi"
+    FED_AVG_M = "FedAvgM"
+    FED_MEDIAN = "FedMedian"
+    FED_TRIMMED_AVG = "FedTrimmedAvg"
+    KRUM = "Krum"
+    CUSTOM = "Custom"
+
+
+class Weighting(StrEnum):
+    """What a client's work counts in a mean."""
+
+    EXAMPLES = "Examples"
+    UNIFORM = "Uniform"
+
+
+class StrategySpec(SpecModel):
+    """How replies become the next global model."""
+
+    name: StrategyName = StrategyName.FED_AVG
+    """The rule."""
+    weighting: Weighting = Weighting.EXAMPLES
+    """`Examples`: by the number of samples. `Uniform`: each client the same."""
+    proximal_mu: Annotated[float, Field(ge=0, le=100)] = 0.01
+    """FedProx: the pull towards the global model."""
+    server_learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
+    """FedAvgM, FedAdam and FedYogi: the server's step; Flower's own when unset."""
+    server_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """FedAvgM: the server's momentum."""
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """FedAdam and FedYogi: decay of the first moment."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """FedAdam and FedYogi: decay of the second moment."""
+    tau: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    """FedAdam and FedYogi: how far steps adapt."""
+    trim_fraction: Annotated[float, Field(ge=0, lt=0.5)] = 0.2
+    """FedTrimmedAvg: the part cut off at each end."""
+    malicious_clients: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Krum: how many clients may lie."""
+    function: Annotated[str, StringConstraints(pattern=r"^[\w.]+:\w+$")] | None = None
+    """Custom: `module:function` that takes this section and returns a Flower strategy."""
+
+
+class LocalSpec(SpecModel):
+    """What a client does with the model in its turn."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Times that each of the client's samples is seen in a round."""
+    maximum_steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Stop after this many steps, however many epochs."""
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
+    """Samples a step."""
+    optimizer: OptimizerSpec = OptimizerSpec(name=OptimizerName.SGD, learning_rate=0.05)
+    """How weights move; begun anew each round."""
+    gradient_clip: Annotated[float, Field(gt=0, le=1e6)] | None = None
+    """The largest norm of a gradient."""
+    augmentation: AugmentationSpec = AugmentationSpec()
+    """Random changes to what is seen."""
+    device: Device = Device.AUTO
+    """Where it runs."""
+
+
+ClientName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=40)
+]
+
+
+class ClientSpec(SpecModel):
+    """A party with data of its own."""
+
+    name: ClientName
+    """A DNS label, unique in the run."""
+    data: DatasetSpec
+    """Its private data."""
+
+
+class SimulationSpec(SpecModel):
+    """A public data set dealt out to made-up clients, to try a run before real ones exist."""
+
+    dataset: DatasetSpec
+    """What is dealt out."""
+    clients: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """How many clients."""
+    partitioner: PartitionerSpec = PartitionerSpec()
+    """How it is dealt out."""
+
+
+class FederationSpec(SpecModel):
+    """Federated fine-tuning of the pre-trained model."""
+
+    rounds: Annotated[int, Field(ge=1, le=100_000)] = 30
+    """Rounds of the federation."""
+    clients_per_round: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Clients drawn for each round; all of them when unset."""
+    strategy: StrategySpec = StrategySpec()
+    """How replies become the next global model."""
+    local: LocalSpec = LocalSpec()
+    """What a client does in its turn."""
+    clients: Annotated[list[ClientSpec], Field(min_length=1, max_length=10_000)] | None = None
+    """Parties with data of their own. Exactly one of `clients` and `simulation` is set."""
+    simulation: SimulationSpec | None = None
+    """Made-up clients. Exactly one of `clients` and `simulation` is set."""
+    minimum_replies: Annotated[int, Field(ge=1, le=100_000)] = 1
+    """A round with fewer good replies leaves the model as it was."""

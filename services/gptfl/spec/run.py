@@ -1,0 +1,89 @@
+"""The resource itself: one GPTFLRun, from label names to a served model."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from gptfl.spec.base import NOT_IN_KEY, SpecModel
+from gptfl.spec.evaluation import EvaluationSpec
+from gptfl.spec.federation import ClientName, FederationSpec
+from gptfl.spec.generation import GenerationSpec
+from gptfl.spec.pretraining import PretrainingSpec
+from gptfl.spec.prompts import PromptsSpec
+from gptfl.spec.task import TaskSpec
+
+GROUP = "gptfl.io"
+VERSION = "v1alpha1"
+KIND = "GPTFLRun"
+
+RunName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=52)
+]
+
+
+class Metadata(SpecModel):
+    """The name of a run; whatever else Kubernetes writes there is let through."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel)
+
+    name: RunName
+    """A DNS label of at most 52 characters, so that the names made from it stay legal."""
+    namespace: RunName = "default"
+    """The namespace."""
+
+
+class ServingSpec(SpecModel):
+    """The endpoint of the final model."""
+
+    name: ClientName | None = None
+    """The model's name in the endpoint's URL; the run's own when unset."""
+
+
+class ArtifactsSpec(SpecModel):
+    """Where artifacts are kept."""
+
+    uri: Annotated[str, StringConstraints(min_length=1)] | None = None
+    """A folder (`file://PATH`); when unset, the platform's own: `.gptfl` on a laptop."""
+
+
+class RunSpec(SpecModel):
+    """What is wanted."""
+
+    seed: Annotated[int, Field(ge=0, le=2**53 - 1)] = 0
+    """All randomness comes from this number: same spec, same seed, same model."""
+    compute_threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Threads of one operation. Part of the spec and not of the machine, because another number
+    adds up in another order and gives other bits."""
+    task: TaskSpec
+    """What is to be learned."""
+    prompts: PromptsSpec = PromptsSpec()
+    """How label names become sentences."""
+    generation: GenerationSpec = GenerationSpec()
+    """How the synthetic data set is drawn."""
+    pretraining: PretrainingSpec = PretrainingSpec()
+    """How the model is trained on it."""
+    federation: FederationSpec
+    """How clients fine-tune it."""
+    evaluation: EvaluationSpec
+    """How it is judged."""
+    serving: ServingSpec = ServingSpec()
+    """How it is served."""
+    artifacts: Annotated[ArtifactsSpec, NOT_IN_KEY] = ArtifactsSpec()
+    """Where everything is kept."""
+
+
+class GPTFLRun(SpecModel):
+    """A run of GPT-FL (arXiv 2306.02210): synthetic data from label names, a model pre-trained on
+    them, federated fine-tuning on private data, an endpoint."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+    api_version: Literal["gptfl.io/v1alpha1"] = "gptfl.io/v1alpha1"
+    """The API's group and version."""
+    kind: Literal["GPTFLRun"] = "GPTFLRun"
+    """The kind of the resource."""
+    metadata: Metadata
+    """The run's name."""
+    spec: RunSpec
+    """What is wanted."""

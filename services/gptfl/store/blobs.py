@@ -1,0 +1,172 @@
+"""Named bytes in a folder: the few operations, each atomic, that the store is built on.
+
+Another kind of place (an object store) has to offer these and nothing more.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from gptfl.errors import StoreError
+
+
+class Blobs(Protocol):
+    """Named bytes. Names are relative, with slashes; a name is whole or absent."""
+
+    uri: str
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes, or None when there are none of that name."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Writes or replaces."""
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Writes if absent; False when somebody was first."""
+
+    def adopt(self, name: str, path: Path) -> None:
+        """Takes a local file over as `name`; `path` is gone afterwards."""
+
+    def local(self, name: str) -> Path | None:
+        """A local file with these bytes, not to be written to; None when absent."""
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """All names below the folder `prefix`, sorted."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """The names of the folders directly below `prefix`, sorted."""
+
+    def remove(self, prefix: str) -> None:
+        """Removes the name, or all below it; nothing happens when it is absent."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """An empty local folder from which `adopt` is cheap; gone at the end."""
+
+    def lock(self, name: str) -> AbstractContextManager[None]:
+        """Waits for, holds and frees a lock; freed too when the process dies."""
+
+
+class FolderBlobs:
+    """Blobs in a folder of a POSIX file system."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self.uri = self._root.as_uri()
+        with _as_store_error(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+            if not os.access(self._root, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return self._path(name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        with self._staged(name, data) as staged:
+            staged.replace(self._path(name))
+
+    def create(self, name: str, data: bytes) -> bool:
+        with self._staged(name, data) as staged:
+            try:
+                os.link(staged, self._path(name))
+            except FileExistsError:
+                return False
+        return True
+
+    def adopt(self, name: str, path: Path) -> None:
+        target = self._path(name)
+        with _as_store_error(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+
+    def local(self, name: str) -> Path | None:
+        path = self._path(name)
+        return path if path.is_file() else None
+
+    def names(self, prefix: str) -> Iterator[str]:
+        folder = self._path(prefix)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                yield path.relative_to(self._root).as_posix()
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        folder = self._path(prefix)
+        if folder.is_dir():
+            yield from sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+    def remove(self, prefix: str) -> None:
+        path = self._path(prefix)
+        with _as_store_error(path):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        parent = self._root / "tmp"
+        with _as_store_error(parent):
+            parent.mkdir(exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=parent))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        path = self._root / "locks" / name
+        with _as_store_error(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _path(self, name: str) -> Path:
+        path = self._root / name
+        if ".." in path.parts or not path.is_relative_to(self._root):
+            raise StoreError(f"{name!r} leaves the store; use a relative name without '..'")
+        return path
+
+    @contextmanager
+    def _staged(self, name: str, data: bytes) -> Iterator[Path]:
+        """The bytes in a file beside the target, on disk: a rename or link completes it."""
+        target = self._path(name)
+        with _as_store_error(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle, staged = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                yield Path(staged)
+            finally:
+                Path(staged).unlink(missing_ok=True)
+
+
+@contextmanager
+def _as_store_error(path: Path) -> Iterator[None]:
+    """Turns what the operating system says into one line that names the place and the way out."""
+    try:
+        yield
+    except OSError as error:
+        hint = {
+            errno.ENOSPC: "free some space or choose another store with --store",
+            errno.EROFS: "choose a writable store with --store",
+            errno.EACCES: "choose a writable store with --store",
+            errno.EEXIST: "a file stands where the store's folder should be; use --store",
+            errno.ENOTDIR: "a file stands where the store's folder should be; use --store",
+        }.get(error.errno or 0, "choose another store with --store")
+        raise StoreError(f"{path}: {error.strerror or error}; {hint}") from error

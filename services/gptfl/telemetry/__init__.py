@@ -1,0 +1,1 @@
+"""Events, metrics and logs: what one can see of a run."""

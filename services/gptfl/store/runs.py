@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from gptfl.errors import StoreError
 from gptfl.spec.base import SpecModel
 from gptfl.store.blobs import Blobs
 
@@ -106,10 +107,14 @@ class RunFolder:
         except ValidationError:
             return None
 
-    def write_report(self, html: str) -> Path | None:
+    def write_report(self, html: str) -> Path:
         """The report; returns where it can be opened."""
-        self._blobs.write(f"{self._prefix}/report.html", html.encode())
-        return self.report()
+        name = f"{self._prefix}/report.html"
+        self._blobs.write(name, html.encode())
+        path = self._blobs.local(name)
+        if path is None:
+            raise StoreError(f"{self._blobs.uri}/{name}: vanished while it was written; run again")
+        return path
 
     def report(self) -> Path | None:
         """A local copy of the report, or None when there is none."""

@@ -1,0 +1,150 @@
+"""A run from Python: a spec in, typed results out, progress by a callback."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gptfl.data.check import check_run
+from gptfl.engine import Outcome, execute, run_uid
+from gptfl.evaluation.results import EvaluationReport
+from gptfl.federation.results import FederationHistory
+from gptfl.generation.results import GenerationReport
+from gptfl.prompts.results import PromptSet
+from gptfl.report.build import render
+from gptfl.spec.checks import check
+from gptfl.spec.load import dump_run, load_run, parse_run
+from gptfl.spec.run import GPTFLRun
+from gptfl.stages import plan
+from gptfl.store import Phase, RunFolder, RunStatus, StepStatus, Store, open_store
+from gptfl.telemetry.events import Listener
+from gptfl.telemetry.status import StatusRecorder
+
+if TYPE_CHECKING:
+    from gptfl.models.folder import Classifier
+
+__all__ = ["Result", "load_run", "parse_run", "run"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run. Everything is read from the store, so it can be opened at any time."""
+
+    run: GPTFLRun
+    outcome: Outcome
+    status: RunStatus
+    report: Path
+    """The HTML report."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The final numbers: ``accuracy``, and ``accuracy/from-scratch`` for each control."""
+        return self.outcome.metrics
+
+    @property
+    def accuracy(self) -> float:
+        """Of the final model, in 0..1."""
+        return self.metrics["accuracy"]
+
+    @property
+    def prompts(self) -> PromptSet:
+        """What the generator was asked for."""
+        return self.outcome.artifacts["prompts"].read_model("prompts.json", PromptSet)
+
+    @property
+    def generation(self) -> GenerationReport:
+        """How many were drawn, kept and dropped."""
+        return self.outcome.artifacts["generation"].read_model("generation.json", GenerationReport)
+
+    @property
+    def evaluation(self) -> EvaluationReport:
+        """Scores and confusion matrices of the model and its controls."""
+        return self.outcome.artifacts["evaluation"].read_model("evaluation.json", EvaluationReport)
+
+    def history(self, step: str = "federation") -> FederationHistory:
+        """Round by round; ``federation/from-scratch`` and the like are the controls'."""
+        return self.outcome.artifacts[step].read_model("history.json", FederationHistory)
+
+    @property
+    def model_folder(self) -> Path:
+        """The exported model: `config.json` and `model.safetensors`."""
+        return self.outcome.model.folder()
+
+    @cached_property
+    def model(self) -> "Classifier":
+        """The final model, ready to answer; loads torch."""
+        from gptfl.models.folder import load_classifier
+
+        return load_classifier(self.model_folder)
+
+
+def run(
+    spec: GPTFLRun,
+    *,
+    store: Store | str | None = None,
+    folder: Path | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Result:
+    """Does what is not done yet of a run, and writes its status and report to the store.
+
+    `store` is a store or its URI, by default the spec's or else `.gptfl`; relative paths in the
+    spec start at `folder`, by default the working folder; `listeners` are told every event.
+    Raises SpecError before any work when the spec or the data it names cannot be, and another
+    GPTFLError when a step fails; what was done until then is kept and not done again.
+    """
+    folder = (folder or Path.cwd()).absolute()
+    check(spec)
+    check_run(spec, folder)
+    if not isinstance(store, Store):
+        store = open_store(store or spec.spec.artifacts.uri)
+    runs = store.run_folder(spec.metadata.namespace, spec.metadata.name, run_uid(spec))
+    previous = latest_status(store, spec.metadata.name, spec.metadata.namespace)
+    runs.write_spec(dump_run(spec))
+    recorder = StatusRecorder(runs, first_status(spec))
+    try:
+        outcome = execute(
+            spec, store, folder=folder, listeners=(recorder, *listeners), previous=previous
+        )
+    except KeyboardInterrupt:
+        recorder.finish(Phase.INTERRUPTED, "interrupted; run the same command to go on")
+        raise
+    except Exception as error:
+        recorder.finish(Phase.FAILED, str(error).partition("\n")[0])
+        raise
+    report = _report(spec, outcome, runs, recorder.status)
+    status = recorder.finish(
+        Phase.SUCCEEDED,
+        "",
+        metrics=outcome.metrics,
+        model=outcome.model.uri,
+        model_digest=outcome.model.digest,
+        report=str(report),
+    )
+    return Result(spec, outcome, status, report)
+
+
+def first_status(spec: GPTFLRun) -> RunStatus:
+    """The status of a run of which nothing has been done."""
+    return RunStatus(
+        namespace=spec.metadata.namespace,
+        name=spec.metadata.name,
+        uid=run_uid(spec),
+        started=datetime.now(UTC),
+        steps=tuple(StepStatus(name=step.name, stage=step.stage) for step in plan(spec)),
+    )
+
+
+def latest_status(store: Store, name: str, namespace: str | None = None) -> RunStatus | None:
+    """The status of the run of that name that was started last, or None."""
+    found = [folder.read_status() for folder in store.run_folders(namespace, name)]
+    return max((status for status in found if status), key=lambda s: s.started, default=None)
+
+
+def _report(spec: GPTFLRun, outcome: Outcome, runs: RunFolder, status: RunStatus) -> Path:
+    """The report's path; an unchanged run keeps the report that it has."""
+    existing = runs.report()
+    if existing is not None and all(step.cached for step in status.steps):
+        return existing
+    return runs.write_report(render(spec, outcome.artifacts, status))

@@ -17,6 +17,7 @@ from gptfl.spec.run import GPTFLRun
 from gptfl.stages import Step, plan
 from gptfl.store import Artifact, RunStatus, Store, Workspace, stage_key
 from gptfl.telemetry.events import (
+    Event,
     Listener,
     RunFinished,
     RunStarted,
@@ -69,7 +70,7 @@ def execute(
     """
     allow_modules_of(folder)
     steps = plan(run)
-    engine = _Engine(store, folder, listeners, previous, now)
+    engine = Engine(store, folder, listeners, previous, now)
     engine.tell(RunStarted(run.metadata.name, tuple(step.name for step in steps), now()))
     made: dict[str, Artifact] = {}
     for step in steps:
@@ -80,18 +81,19 @@ def execute(
 
 
 @dataclass(frozen=True)
-class _Engine:
-    """What every step needs of the world."""
+class Engine:
+    """Does one step at a time."""
 
     store: Store
     folder: Path
-    listeners: Sequence[Listener]
-    previous: RunStatus | None
-    now: Callable[[], datetime]
+    listeners: Sequence[Listener] = ()
+    previous: RunStatus | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def tell(self, event: object) -> None:
+    def tell(self, event: Event) -> None:
+        """Passes an event to every listener."""
         for listener in self.listeners:
-            listener(event)  # type: ignore[arg-type]
+            listener(event)
 
     def do(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         """The step's artifact: found, or made now."""
@@ -123,7 +125,7 @@ class _Engine:
                 StepProgress(step.name, done, total, unit, self.now(), metrics)
             ),
         )
-        metrics = step.function()(step.section, inputs, workspace)
+        metrics = step.load()(step.section, inputs, workspace)
         seconds = time.monotonic() - began
         artifact = self.store.commit(
             workspace,

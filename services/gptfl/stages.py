@@ -1,4 +1,4 @@
-"""The seven stages in order: what each reads, and which function does it.
+"""The stages in order: what each reads of the spec, of the stages before it, and where it lives.
 
 Nothing here imports a stage, so a run in which nothing is to be done never loads torch.
 """
@@ -23,20 +23,15 @@ from gptfl.spec.sections import (
 )
 from gptfl.store import Artifact, Workspace
 
-STAGES = (
-    "prompts",
-    "generation",
-    "pretraining",
-    "federation",
-    "evaluation",
-    "serving",
-)
-"""The stages that leave an artifact; `labels` are given in the spec."""
-
-VERSIONS = dict.fromkeys(STAGES, 1)
+VERSIONS = {
+    "prompts": 1,
+    "generation": 1,
+    "pretraining": 1,
+    "federation": 1,
+    "evaluation": 1,
+    "serving": 1,
+}
 """Raised when a stage's code changes what it makes, so that old artifacts are not taken for new."""
-
-FUNCTIONS = {stage: f"gptfl.{stage}.stage:run" for stage in STAGES}
 
 
 class StageFunction(Protocol):
@@ -53,20 +48,21 @@ class Step:
 
     name: str
     """The stage, with the control after a slash: ``federation/from-scratch``."""
-    stage: str
     section: Section
     inputs: tuple[str, ...]
     """Names of the steps whose artifacts it reads."""
+    module: str
+    """Where the stage's function `run` is."""
+    version: int
 
     @property
-    def version(self) -> int:
-        """The version of the stage's code."""
-        return VERSIONS[self.stage]
+    def stage(self) -> str:
+        """The stage's name, which is its folder in the package and in the store."""
+        return self.name.partition("/")[0]
 
-    def function(self) -> StageFunction:
+    def load(self) -> StageFunction:
         """The stage's function; imports the stage."""
-        module, name = FUNCTIONS[self.stage].split(":")
-        return cast("StageFunction", getattr(importlib.import_module(module), name))
+        return cast("StageFunction", importlib.import_module(self.module).run)
 
 
 def plan(run: GPTFLRun) -> tuple[Step, ...]:
@@ -76,23 +72,21 @@ def plan(run: GPTFLRun) -> tuple[Step, ...]:
     labelled = seeded | {"modality": spec.task.modality, "labels": spec.task.labels}
     tasked = seeded | {"task": spec.task}
     judged = tasked | {"model": spec.pretraining.model}
-    prompts = PromptsSection(**labelled, prompts=spec.prompts)
-    generation = GenerationSection(**labelled, generation=spec.generation)
-    pretraining = PretrainingSection(**tasked, pretraining=spec.pretraining)
     arms = _federation_arms(spec, judged)
-    evaluation = EvaluationSection(**judged, evaluation=spec.evaluation)
     return (
-        Step("prompts", "prompts", prompts, ()),
-        Step("generation", "generation", generation, ("prompts",)),
-        Step("pretraining", "pretraining", pretraining, ("generation",)),
-        *arms,
-        Step(
-            "evaluation",
-            "evaluation",
-            evaluation,
-            ("pretraining", *(arm.name for arm in arms)),
+        _step("prompts", PromptsSection(**labelled, prompts=spec.prompts)),
+        _step("generation", GenerationSection(**labelled, generation=spec.generation), "prompts"),
+        _step(
+            "pretraining", PretrainingSection(**tasked, pretraining=spec.pretraining), "generation"
         ),
-        Step("serving", "serving", ServingSection(**judged), ("federation", "evaluation")),
+        *arms,
+        _step(
+            "evaluation",
+            EvaluationSection(**judged, evaluation=spec.evaluation),
+            "pretraining",
+            *(arm.name for arm in arms),
+        ),
+        _step("serving", ServingSection(**judged), "federation", "evaluation"),
     )
 
 
@@ -107,17 +101,23 @@ ARMS = {
 def _federation_arms(spec: RunSpec, judged: Mapping[str, Any]) -> list[Step]:
     """The run's own federation, then its controls in the order in which they are asked for."""
 
-    def arm(name: str, start: Start, pooling: Pooling) -> Step:
-        section = FederationSection(
+    def section(start: Start, pooling: Pooling) -> FederationSection:
+        return FederationSection(
             **judged,
             federation=spec.federation,
             test=spec.evaluation.dataset,
             start=start,
             pooling=pooling,
         )
-        inputs = ("pretraining",) if start is Start.PRETRAINED else ()
-        return Step(name, "federation", section, inputs)
 
-    own = arm("federation", Start.PRETRAINED, Pooling.FEDERATED)
+    own = _step("federation", section(Start.PRETRAINED, Pooling.FEDERATED), "pretraining")
     controls = [ARMS[baseline] for baseline in spec.evaluation.baselines if baseline in ARMS]
-    return [own, *(arm(f"federation/{name}", start, pool) for name, start, pool in controls)]
+    return [
+        own,
+        *(_step(f"federation/{name}", section(start, pool)) for name, start, pool in controls),
+    ]
+
+
+def _step(name: str, section: Section, *inputs: str) -> Step:
+    stage = name.partition("/")[0]
+    return Step(name, section, inputs, f"gptfl.{stage}.stage", VERSIONS[stage])

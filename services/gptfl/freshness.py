@@ -1,6 +1,7 @@
 """Why a step has to be done again: local files that changed, fields that changed."""
 
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,29 +28,33 @@ def fingerprints(section: BaseModel, folder: Path) -> dict[str, str]:
     known by the names, sizes and times of their files, so that a large one is not read each time.
     """
     found = {}
-    for value in _strings(section):
-        path = (
-            local_path(value, folder) if value.startswith("file:") or "://" not in value else None
-        )
-        if path is not None and path.exists() and ("/" in value or path.is_file()):
-            found[value] = _fingerprint(path)
-        elif (source := _module_source(value)) is not None:
+    for name, value in _references(section):
+        if value.startswith("file:") or (name == "uri" and "://" not in value):
+            path = local_path(value, folder)
+            if path is not None and path.exists():
+                found[value] = _fingerprint(path)
+        elif (module := _MODULE.match(value)) and (source := _source(module["module"])):
             found[value] = sha256(source.read_bytes())
     return found
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """The fields of a section that may name a file or a module."""
+_REFERENCES = ("uri", "source", "function", "public_weights")
+"""Fields that may name a file or a module."""
+
+_MODULE = re.compile(r"(python://)?(?P<module>[A-Za-z_][\w.]*):[A-Za-z_]\w*$")
+
+
+def _references(value: Any) -> Iterator[tuple[str, str]]:
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             item = getattr(value, name)
-            if isinstance(item, str) and name in ("uri", "source", "function", "public_weights"):
-                yield item
+            if isinstance(item, str) and name in _REFERENCES:
+                yield name, item
             else:
-                yield from _strings(item)
+                yield from _references(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _strings(item)
+            yield from _references(item)
 
 
 def _fingerprint(path: Path) -> str:
@@ -65,11 +70,8 @@ def _fingerprint(path: Path) -> str:
     )
 
 
-def _module_source(value: str) -> Path | None:
-    """The file of `module:function`, with or without `python://`, when it can be found."""
-    module, colon, _ = value.removeprefix("python://").partition(":")
-    if not colon or "/" in module or not module:
-        return None
+def _source(module: str) -> Path | None:
+    """The file of a Python module, when there is one."""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from gptfl.spec.base import SpecModel
 from gptfl.spec.data import DatasetSpec, PartitionerSpec
@@ -59,6 +59,21 @@ class StrategySpec(SpecModel):
     """Custom: `module:function` that takes this section and returns a Flower strategy."""
 
 
+class LocalOptimizerSpec(OptimizerSpec):
+    """How a client's weights move: other defaults than at the server, so that a file which sets
+    one of them keeps the rest."""
+
+    # An OptimizerSpec written in Python is taken for what it says.
+    model_config = ConfigDict(from_attributes=True)
+
+    name: OptimizerName = OptimizerName.SGD
+    """The rule."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.05
+    """The step's size."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """Decay of the weights."""
+
+
 class LocalSpec(SpecModel):
     """What a client does with the model in its turn."""
 
@@ -68,7 +83,7 @@ class LocalSpec(SpecModel):
     """Stop after this many steps, however many epochs."""
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 32
     """Samples a step."""
-    optimizer: OptimizerSpec = OptimizerSpec(name=OptimizerName.SGD, learning_rate=0.05)
+    optimizer: LocalOptimizerSpec = LocalOptimizerSpec()
     """How weights move; begun anew each round."""
     gradient_clip: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """The largest norm of a gradient."""

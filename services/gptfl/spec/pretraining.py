@@ -35,8 +35,8 @@ class OptimizerSpec(SpecModel):
     """The rule."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] = 1e-3
     """The step's size."""
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
-    """Decay of the weights."""
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05
+    """Decay of the weights; the paper advises a large one on synthetic data."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Momentum of `Sgd`."""
 
@@ -72,8 +72,8 @@ class PretrainingSpec(SpecModel):
 
     model: ModelSpec = ModelSpec()
     """The classifier."""
-    optimizer: OptimizerSpec = OptimizerSpec(weight_decay=0.05)
-    """How weights move; the paper advises large decay and small steps."""
+    optimizer: OptimizerSpec = OptimizerSpec()
+    """How weights move."""
     schedule: Schedule = Schedule.COSINE
     """How the learning rate goes on."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 20

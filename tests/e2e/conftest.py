@@ -1,0 +1,106 @@
+"""The small cousin of the demo, and ways to run it in processes that can be killed."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gptfl
+from gptfl.spec.run import GPTFLRun
+
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+
+
+def small_document(**changes: Any) -> dict[str, Any]:
+    """The demo in a few seconds: every stage, filter, checkpoint and control, little of each."""
+    spec: dict[str, Any] = {
+        "seed": 7,
+        "task": {"labels": NAMES, "image": {"channels": 1, "height": 8, "width": 8}},
+        "prompts": {
+            "perLabel": 4,
+            "templates": ["a {weight} handwritten digit {label}"],
+            "attributes": [{"name": "weight", "values": ["thin", "bold"]}],
+        },
+        "generation": {"samplesPerLabel": 6, "steps": 3, "batchSize": 5, "shardSize": 10},
+        "pretraining": {"epochs": 4, "batchSize": 16, "augmentation": {"shift": 0.1}},
+        "federation": {
+            "rounds": 5,
+            "clientsPerRound": 2,
+            "strategy": {"name": "FedAdam"},
+            "simulation": {
+                "dataset": {"uri": "sklearn://digits", "split": "train[:10%]"},
+                "clients": 4,
+                "partitioner": {"kind": "Dirichlet", "alpha": 0.3},
+            },
+        },
+        "evaluation": {
+            "dataset": {"uri": "sklearn://digits", "split": "train[90%:]"},
+            "baselines": ["FromScratch", "SyntheticOnly", "Centralised"],
+        },
+    }
+    for section, values in changes.items():
+        spec[section] = {**spec[section], **values} if isinstance(values, dict) else values
+    return {
+        "apiVersion": "gptfl.io/v1alpha1",
+        "kind": "GPTFLRun",
+        "metadata": {"name": "small"},
+        "spec": spec,
+    }
+
+
+def small_run(**changes: Any) -> GPTFLRun:
+    """The small cousin as a typed value."""
+    return gptfl.parse_run(small_document(**changes))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> gptfl.Result:
+    """The small cousin, run once without any trouble."""
+    return gptfl.run(small_run(), store=str(tmp_path_factory.mktemp("undisturbed") / "store"))
+
+
+def _child(work: Callable[[], object], log: Path) -> None:
+    """What a forked process does: the work, with everything it prints in a file."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    work()
+
+
+def run_and_kill(work: Callable[[], object], after: float, log: Path) -> bool:
+    """Does `work` in a process of its own that is SIGKILLed after so many seconds.
+
+    The process is a fork of this one, which has imported everything, so that kills fall into the
+    run and not into imports. Returns whether it was done before.
+    """
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(work, log))
+    process.start()
+    process.join(after)
+    done = process.exitcode is not None
+    if not done:
+        process.kill()
+        process.join()
+    elif process.exitcode != 0:
+        raise AssertionError(f"a run failed by itself:\n{log.read_text()[-4000:]}")
+    return done
+
+
+def seconds_of(work: Callable[[], object], log: Path) -> float:
+    """How long `work` takes in a forked process."""
+    began = time.monotonic()
+    assert run_and_kill(work, 600, log)
+    return time.monotonic() - began
+
+
+def random_source() -> random.Random:
+    """Other moments in each session of tests; the seed is printed, so that they can be had again."""
+    seed = int(os.environ.get("GPTFL_TEST_SEED", time.time_ns() % 10**9))
+    print(f"GPTFL_TEST_SEED={seed}")
+    return random.Random(seed)

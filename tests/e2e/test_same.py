@@ -1,0 +1,102 @@
+"""Same spec, same seed: same model, however it is computed; and nothing is computed twice."""
+
+from pathlib import Path
+
+import pytest
+from conftest import small_run
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import gptfl
+from gptfl.telemetry.events import Event, StepFinished, StepStarted
+
+
+def finished(events: list[Event]) -> dict[str, StepFinished]:
+    return {event.step: event for event in events if isinstance(event, StepFinished)}
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_any_number_of_workers_draws_the_same_data_set(
+    tmp_path: Path, undisturbed: gptfl.Result, workers: int
+) -> None:
+    result = gptfl.run(small_run(generation={"workers": workers}), store=str(tmp_path / "store"))
+
+    for step, artifact in undisturbed.outcome.artifacts.items():
+        assert result.outcome.artifacts[step].digest == artifact.digest
+
+
+def test_an_unchanged_run_does_nothing_and_says_why(undisturbed: gptfl.Result) -> None:
+    events: list[Event] = []
+    store = undisturbed.outcome.model.uri.partition("/artifacts/")[0]
+    again = gptfl.run(small_run(), store=store, listeners=[events.append])
+
+    assert again.outcome.model.digest == undisturbed.outcome.model.digest
+    assert not [event for event in events if isinstance(event, StepStarted)]
+    for event in finished(events).values():
+        assert event.cached
+        assert event.reason.startswith("same spec and inputs")
+
+
+def test_more_rounds_draw_and_pretrain_nothing_and_the_reason_names_the_field(
+    undisturbed: gptfl.Result,
+) -> None:
+    events: list[Event] = []
+    store = undisturbed.outcome.model.uri.partition("/artifacts/")[0]
+    gptfl.run(small_run(federation={"rounds": 6}), store=store, listeners=[events.append])
+
+    cached = {step for step, event in finished(events).items() if event.cached}
+    assert cached == {"prompts", "generation", "pretraining"}
+    reasons = {event.step: event.reason for event in events if isinstance(event, StepStarted)}
+    assert reasons["federation"] == "federation.rounds: 5 → 6"
+    assert reasons["evaluation"].startswith("federation has changed")
+
+
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    seed=st.integers(0, 2**53 - 1),
+    samples=st.integers(1, 5),
+    shard=st.integers(1, 9),
+    batch=st.integers(1, 6),
+    per_round=st.integers(1, 3),
+    strategy=st.sampled_from(["FedAvg", "FedProx", "FedYogi", "FedAvgM", "FedMedian"]),
+    alpha=st.floats(0.05, 5),
+)
+def test_random_small_specs_run_to_their_end_and_repeat_to_the_bit(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+    samples: int,
+    shard: int,
+    batch: int,
+    per_round: int,
+    strategy: str,
+    alpha: float,
+) -> None:
+    run = small_run(
+        seed=seed,
+        generation={
+            "samplesPerLabel": samples,
+            "shardSize": shard,
+            "batchSize": batch,
+            "steps": 2,
+            "filters": {"maximumDraws": 20},
+        },
+        pretraining={"epochs": 1},
+        federation={
+            "rounds": 2,
+            "clientsPerRound": per_round,
+            "strategy": {"name": strategy},
+            "simulation": {
+                "dataset": {"uri": "sklearn://digits", "split": "train[:5%]"},
+                "clients": 3,
+                "partitioner": {"kind": "Dirichlet", "alpha": alpha},
+            },
+        },
+        evaluation={"baselines": ["SyntheticOnly"]},
+    )
+    first, second = (
+        gptfl.run(run, store=str(tmp_path_factory.mktemp("random") / "store")) for _ in range(2)
+    )
+    assert 0 <= first.accuracy <= 1
+    assert first.outcome.model.digest == second.outcome.model.digest

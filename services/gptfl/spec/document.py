@@ -75,7 +75,9 @@ def parse_document(text: str, name: str) -> Json:
     except yaml.MarkedYAMLError as error:
         raise SpecError.of(_place(name, error), _syntax(error)) from error
     except yaml.YAMLError as error:
-        raise SpecError.of(name, f"{' '.join(str(error).split())}; save it as plain text") from error
+        raise SpecError.of(
+            name, f"{' '.join(str(error).split())}; save it as plain text"
+        ) from error
     finally:
         loader.dispose()
 
@@ -115,7 +117,9 @@ class _Builder:
         for key_node, _ in node.value:
             key = self._key(key_node)
             if key in seen:
-                raise self._wrong(key_node, f"the field {key!r} stands here a second time; drop one")
+                raise self._wrong(
+                    key_node, f"the field {key!r} stands here a second time; drop one"
+                )
             seen.add(key)
         self._loader.flatten_mapping(node)
         return {self._key(key): self.build(value, depth + 1) for key, value in node.value}
@@ -133,7 +137,9 @@ class _Builder:
         try:
             value = self._loader.construct_object(node)
         except (ValueError, yaml.YAMLError) as error:
-            raise self._wrong(node, f"{node.value!r} has no plain value; put it in quotes") from error
+            raise self._wrong(
+                node, f"{node.value!r} has no plain value; put it in quotes"
+            ) from error
         if value is None or isinstance(value, (str, int, float, bool)):
             return value
         raise self._wrong(node, "only text, numbers, true and false have a place here; use quotes")

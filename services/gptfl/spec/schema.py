@@ -1,4 +1,4 @@
-"""From pydantic's JSON Schema to a *structural* schema: the form that a Kubernetes API server takes.
+"""From pydantic's JSON Schema to a *structural* one: the form that a Kubernetes API server takes.
 
 An API server refuses references, `null` in `anyOf`, numeric `exclusiveMinimum`, `const`,
 `prefixItems`, `discriminator` and `uniqueItems`; each is rewritten here, and what has no
@@ -113,7 +113,8 @@ def _without_null(node: Schema) -> Schema:
         del rest["default"]
     elif "default" in rest:
         rest["nullable"] = True
-    return branches[0] | rest
+    only: Schema = branches[0]
+    return only | rest
 
 
 def _bounds(node: Schema, made: Schema) -> None:
@@ -178,8 +179,8 @@ def filled_default(schema: Schema) -> Any:
 
 
 def fields(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
-    """Every field with its path, as `spec.task.labels`; list members as `spec.federation.clients[]`,
-    depth first in the order of the types."""
+    """Every field with its path, depth first in the order of the types: `spec.task.labels`, and
+    `spec.federation.clients[].name` for what a list holds."""
     for name, member in schema.get("properties", {}).items():
         here = f"{path}.{name}" if path else name
         yield here, member

@@ -49,6 +49,10 @@ class StepStatus(SpecModel):
     done: int = 0
     total: int = 0
     unit: str = ""
+    seconds: float = 0.0
+    """What the work took this time; 0 when cached."""
+    metrics: dict[str, float] = {}
+    """The last numbers that the step gave."""
     message: str = ""
 
 

@@ -1,0 +1,121 @@
+"""Says what is wrong with a data set before any long work, without torch and `datasets`."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from gptfl.errors import DataError, SpecError
+from gptfl.freshness import local_path
+from gptfl.spec.data import DataFormat, DatasetSpec
+
+BUILTIN = ("sklearn://digits",)
+"""Data sets that come with an installed package."""
+
+SUFFIXES = {
+    DataFormat.IMAGE_FOLDER: frozenset(
+        (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+    ),
+    DataFormat.AUDIO_FOLDER: frozenset((".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff")),
+    DataFormat.TEXT_FOLDER: frozenset((".txt",)),
+    DataFormat.PARQUET: frozenset((".parquet",)),
+    DataFormat.CSV: frozenset((".csv",)),
+}
+"""What the files of each format are called; also the order in which `Auto` looks for them."""
+
+_SPLIT = re.compile(r"\w+(\.\w+)*(\[(-?[\d_]+%?)?:(-?[\d_]+%?)?\])?")
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def check_dataset(spec: DatasetSpec, labels: Sequence[str], folder: Path, field: str) -> None:
+    """Raises DataError or SpecError for what can be seen without opening the data set.
+
+    `folder` is where relative paths start; `field` is the path of `spec` in the run's file.
+    """
+    _check_split(spec, field)
+    _check_label_map(spec, labels, field)
+    if spec.uri in BUILTIN:
+        return
+    path = local_path(spec.uri, folder)
+    if path is not None:
+        layout(spec, path, field)
+    elif spec.uri.startswith("hf://"):
+        _check_hub_id(spec.uri, field)
+    else:
+        raise SpecError.of(
+            f"{field}.uri",
+            f"{spec.uri!r} is none of {', '.join(BUILTIN)}, hf://OWNER/NAME, file://PATH or a path",
+        )
+
+
+def layout(spec: DatasetSpec, path: Path, field: str) -> DataFormat:
+    """How the file or folder at `path` is laid out: as `spec` says, or as its files are called."""
+    if not path.exists():
+        raise DataError(
+            f"{field}.uri: {path} does not exist; relative paths start at the folder of the "
+            "run's file"
+        )
+    found = _suffixes(path)
+    if not found:
+        raise DataError(f"{field}.uri: {path} has no files; put the data there")
+    if spec.format is not DataFormat.AUTO:
+        _check_format(spec.format, path, found, field)
+        return spec.format
+    for form, suffixes in SUFFIXES.items():
+        if found & suffixes and _fits(form, path):
+            return form
+    raise DataError(
+        f"{field}.uri: {path} has only {', '.join(sorted(found)[:5])} files, of which no format "
+        f"is known; give a folder a class of images, audio or .txt files, or Parquet or CSV"
+    )
+
+
+def _check_split(spec: DatasetSpec, field: str) -> None:
+    if not all(_SPLIT.fullmatch(part.strip()) for part in spec.split.split("+")):
+        raise SpecError.of(
+            f"{field}.split",
+            f"{spec.split!r} is not a split; write a name with or without a range, such as "
+            "test, train[:80%] or train[100:200]",
+        )
+
+
+def _check_label_map(spec: DatasetSpec, labels: Sequence[str], field: str) -> None:
+    for name, label in (spec.label_map or {}).items():
+        if label not in labels:
+            near = difflib.get_close_matches(label, labels, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "use one of them"
+            raise SpecError.of(
+                f"{field}.labelMap.{name}", f"{label!r} is not one of spec.task.labels; {hint}"
+            )
+
+
+def _check_hub_id(uri: str, field: str) -> None:
+    parts = urlsplit(uri)
+    if not _HUB_ID.fullmatch(f"{parts.netloc}{parts.path}") or parts.query or parts.fragment:
+        raise SpecError.of(f"{field}.uri", f"{uri!r} is not a hub id; write hf://OWNER/NAME")
+
+
+def _suffixes(path: Path) -> set[str]:
+    """The suffixes of the file, or of all files below the folder, in small letters."""
+    files = [path] if path.is_file() else (file for file in path.rglob("*") if file.is_file())
+    return {file.suffix.lower() for file in files if not file.name.startswith(".")}
+
+
+def _fits(form: DataFormat, path: Path) -> bool:
+    """Media lie in folders; tables may be a file or a folder of files."""
+    return path.is_dir() or form in (DataFormat.PARQUET, DataFormat.CSV)
+
+
+def _check_format(form: DataFormat, path: Path, found: set[str], field: str) -> None:
+    suffixes = SUFFIXES[form]
+    if not _fits(form, path):
+        raise DataError(
+            f"{field}.format: {form} wants a folder with a folder for each class, and {path} is "
+            "a file"
+        )
+    if not found & suffixes:
+        raise DataError(
+            f"{field}.format: {form} wants {', '.join(sorted(suffixes))} files, and {path} has "
+            f"only {', '.join(sorted(found)[:5])}"
+        )

@@ -1,0 +1,107 @@
+"""What a client does in its turn: a Flower `ClientApp` that trains on its own data.
+
+The same app serves all clients of a laptop, a resident process at a data owner's site, and a
+stock Flower SuperNode: how to train comes with each message, and what the client knows of its
+data comes through one small protocol.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from flwr.app import Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+from torch import nn
+
+from gptfl.data.images import ImageSet
+from gptfl.errors import DataError
+from gptfl.federation.arrays import decode, encode
+from gptfl.federation.orders import Orders, proximal_mu
+from gptfl.federation.replies import EXAMPLES, TRAIN_ACCURACY, TRAIN_LOSS
+from gptfl.federation.warm import WarmModel
+from gptfl.models.training import Epoch, Recipe, make_optimizer, train_epoch
+
+
+class ClientData(Protocol):
+    """What a client has."""
+
+    @property
+    def name(self) -> str: ...
+
+    def samples(self) -> ImageSet:
+        """Its images with labels, on the CPU; asked for at each turn and let go after it."""
+
+
+def make_client_app(module: nn.Module, data_of: Callable[[Context], ClientData]) -> ClientApp:
+    """An app that trains `module` on what `data_of` gives for a context.
+
+    `module` keeps its place in memory; each message brings the weights to begin with. A reply
+    holds the weights after training and `num-examples`, `train-loss`, `train-accuracy`.
+    """
+    app = ClientApp()
+    model = WarmModel(module)
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        data = data_of(context)
+        samples = data.samples()
+        if not len(samples):
+            raise DataError(f"client {data.name} has no samples")
+        arrays = next(iter(message.content.array_records.values()))
+        model.load(decode(arrays))
+        orders = Orders.of(message.content)
+        trained = _train(model, samples, orders, proximal_mu(message.content))
+        metrics: dict[str, Any] = {
+            EXAMPLES: len(samples),
+            TRAIN_LOSS: trained.loss,
+            TRAIN_ACCURACY: trained.accuracy,
+        }
+        content = RecordDict({"arrays": encode(model.weights()), "metrics": MetricRecord(metrics)})
+        return Message(content, reply_to=message)
+
+    return app
+
+
+def _train(model: WarmModel, samples: ImageSet, orders: Orders, mu: float) -> Epoch:
+    """All local epochs; all draws, dropout's too, come from the seed of the orders."""
+    local = orders.local
+    recipe = Recipe(
+        batch_size=local.batch_size,
+        augmentation=local.augmentation,
+        gradient_clip=local.gradient_clip,
+        proximal_mu=mu,
+    )
+    data = samples.to(model.device)
+    parameters = list(model.module.parameters())
+    anchor = [weight.detach().clone() for weight in parameters] if mu > 0 else None
+    optimizer = make_optimizer(local.optimizer, parameters)
+    generator = torch.Generator().manual_seed(orders.seed)
+    left = local.maximum_steps
+    epochs = []
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        torch.manual_seed(orders.seed)
+        for _ in range(local.epochs):
+            epoch = train_epoch(
+                model.module,
+                data,
+                optimizer,
+                recipe,
+                generator,
+                anchor=anchor,
+                maximum_steps=left,
+            )
+            epochs.append(epoch)
+            left = None if left is None else left - epoch.steps
+            if left == 0:
+                break
+    return _together(epochs)
+
+
+def _together(epochs: list[Epoch]) -> Epoch:
+    examples = sum(epoch.examples for epoch in epochs)
+    return Epoch(
+        steps=sum(epoch.steps for epoch in epochs),
+        examples=examples,
+        loss=sum(epoch.loss * epoch.examples for epoch in epochs) / examples,
+        accuracy=sum(epoch.accuracy * epoch.examples for epoch in epochs) / examples,
+    )

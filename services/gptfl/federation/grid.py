@@ -1,0 +1,144 @@
+"""Flower's `Grid` without a network: the clients are called in turn, in this process."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+
+from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+
+from gptfl.errors import StageError
+from gptfl.federation.flower import (
+    RUN_ID,
+    FlowerRun,
+    become_server,
+    empty_run,
+    error_reply,
+    number_message,
+)
+
+_LOG = logging.getLogger(__name__)
+
+
+class InProcessGrid(Grid):
+    """A grid whose nodes are one client app, called with the node's id in its context.
+
+    The app keeps a single warm model for all nodes. Replies are yielded one by one, so that
+    whoever folds them in holds one at a time. What an app raises becomes an error reply, as it
+    would across a network.
+    """
+
+    def __init__(self, app: ClientApp, nodes: Sequence[int]) -> None:
+        """`nodes` are the clients' node ids, in client order."""
+        become_server()
+        self._app = app
+        self._nodes = tuple(nodes)
+        self._run = empty_run()
+        self._pushed: dict[str, Message] = {}
+        self._count = 0
+
+    def set_run(self, run: FlowerRun) -> None:
+        self._run = run
+
+    @property
+    def run(self) -> FlowerRun:
+        return self._run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        return self._nodes
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        pushed = {self._number(message): message for message in messages}
+        self._pushed |= pushed
+        return list(pushed)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Calls the clients now; each message is answered once."""
+        known = [self._pushed.pop(number) for number in message_ids if number in self._pushed]
+        return [self._call(message) for message in known]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        """The replies in the order of `messages`, each made when it is asked for."""
+        for message in messages:
+            self._number(message)
+            yield self._call(message)
+
+    def _number(self, message: Message) -> str:
+        self._count += 1
+        number_message(message, str(self._count))
+        return str(self._count)
+
+    def _call(self, message: Message) -> Message:
+        node = message.metadata.dst_node_id
+        context = Context(RUN_ID, node, {}, RecordDict(), {})
+        try:
+            return self._app(message, context)
+        except Exception as error:
+            _LOG.debug("the app of node %d has raised", node, exc_info=True)
+            return error_reply(f"{type(error).__name__}: {error}", message)
+
+
+class RoundGrid(Grid):
+    """Another grid as one round sees it: only the selected nodes are there.
+
+    A Flower strategy that trains on all nodes of this grid trains on our selection, so neither
+    its own sampling nor the global `random` that it draws from has a say.
+    """
+
+    _PATIENCE = 5
+
+    def __init__(self, grid: Grid, nodes: Sequence[int]) -> None:
+        self._grid = grid
+        self._nodes = tuple(nodes)
+        self._asked = 0
+
+    def set_run(self, run: FlowerRun) -> None:
+        self._grid.set_run(run)
+
+    @property
+    def run(self) -> FlowerRun:
+        return self._grid.run
+
+    def create_message(
+        self,
+        content: RecordDict,
+        message_type: str,
+        dst_node_id: int,
+        group_id: str,
+        ttl: float | None = None,
+    ) -> Message:
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """The selected nodes. Raises StageError to a strategy that waits for more to come."""
+        self._asked += 1
+        if self._asked > self._PATIENCE:
+            raise StageError(
+                f"the strategy waits for more clients than the {len(self._nodes)} of a round; "
+                "lower its min_available_nodes and min_train_nodes, "
+                "or raise spec.federation.clientsPerRound"
+            )
+        return self._nodes
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        return self._grid.push_messages(messages)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        return self._grid.pull_messages(message_ids)
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        return self._grid.send_and_receive(messages, timeout=timeout)

@@ -1,0 +1,97 @@
+"""The replies of one round on their way to the strategy: put in order, checked, counted."""
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+from flwr.app import Message
+
+from gptfl.federation.arrays import Weights
+from gptfl.federation.diversity import GradientDiversity
+from gptfl.federation.replies import Update, examine, in_order, payload_bytes
+from gptfl.federation.results import Refusal
+
+_LOG = logging.getLogger(__name__)
+
+
+class TooFewRepliesError(Exception):
+    """Ends an aggregation before it has an effect; never leaves the loop."""
+
+
+class Intake:
+    """Lets good replies through, one at a time, and keeps of each only its numbers."""
+
+    def __init__(
+        self, sent: Weights, bounds: Mapping[int, int], trained: Collection[str], minimum: int
+    ) -> None:
+        """`bounds` are the most samples of each node of the round; `minimum` replies are needed."""
+        self._sent = sent
+        self.bounds = bounds
+        self._minimum = minimum
+        self.diversity = GradientDiversity(sent, trained)
+        self.refused: Counter[Refusal] = Counter()
+        self.replied = 0
+        self.examples = 0
+        self.bytes_received = 0
+        self.complaint = ""
+        self._loss = _Mean()
+        self._accuracy = _Mean()
+
+    @property
+    def mean_loss(self) -> float | None:
+        return self._loss.value
+
+    @property
+    def mean_accuracy(self) -> float | None:
+        return self._accuracy.value
+
+    def good(self, replies: Iterable[Message], nodes: Sequence[int]) -> Iterator[Message]:
+        """The replies of `nodes` that can be used, in their order.
+
+        Raises TooFewRepliesError at the end when there were not enough, so that a strategy that
+        has read them all does not get to change its memory.
+        """
+        for node, reply in in_order(replies, nodes):
+            if reply is None:
+                self._refuse(node, Refusal.NO_REPLY, "")
+                continue
+            if reply.has_content():
+                self.bytes_received += payload_bytes(reply.content)
+            verdict = examine(reply, self._sent, self.bounds[node])
+            if isinstance(verdict, Refusal):
+                reason = reply.error.reason if reply.has_error() else None
+                self._refuse(node, verdict, reason or "")
+                continue
+            self._count(verdict)
+            yield reply
+        if self.replied < self._minimum:
+            raise TooFewRepliesError
+
+    def _refuse(self, node: int, refusal: Refusal, reason: str) -> None:
+        self.refused[refusal] += 1
+        self.complaint = reason or refusal.value
+        _LOG.warning("the reply of node %d is refused: %s %s", node, refusal.value, reason)
+
+    def _count(self, update: Update) -> None:
+        self.replied += 1
+        self.examples += update.examples
+        self._loss.add(update.train_loss, update.examples)
+        self._accuracy.add(update.train_accuracy, update.examples)
+        self.diversity.add(update.weights)
+
+
+class _Mean:
+    """A mean weighted by samples, over those who said something."""
+
+    def __init__(self) -> None:
+        self._sum = 0.0
+        self._weight = 0
+
+    def add(self, value: float | None, weight: int) -> None:
+        if value is not None:
+            self._sum += value * weight
+            self._weight += weight
+
+    @property
+    def value(self) -> float | None:
+        return self._sum / self._weight if self._weight else None

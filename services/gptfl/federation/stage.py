@@ -1,0 +1,165 @@
+"""Stage 4: clients fine-tune the first weights in rounds; for the run and for each control."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from gptfl.data.images import ImageSet
+from gptfl.data.load import open_dataset
+from gptfl.federation.arrays import Weights
+from gptfl.federation.client import make_client_app
+from gptfl.federation.cohort import Share, make_clients
+from gptfl.federation.grid import InProcessGrid
+from gptfl.federation.loop import Judge, Judgement, Plan, begin, run_rounds
+from gptfl.federation.results import HISTORY, MODEL, ClientSummary, FederationHistory, RoundRecord
+from gptfl.federation.state import FederationState
+from gptfl.federation.strategies import make_strategy
+from gptfl.federation.warm import WarmModel
+from gptfl.models.build import build_model, load_public_weights
+from gptfl.models.device import torch_device
+from gptfl.models.scores import evaluate
+from gptfl.models.weights import load_weights, weights_from_bytes, weights_to_bytes
+from gptfl.spec.sections import FederationSection, Pooling, Start
+from gptfl.store import Artifact, Workspace
+
+CHECKPOINT = "state"
+
+
+def run(
+    section: FederationSection, inputs: Mapping[str, Artifact], workspace: Workspace
+) -> dict[str, float]:
+    """Leaves `model.safetensors` and `history.json`; resumes from the last finished round."""
+    torch.set_num_threads(section.compute_threads)
+    strategy = make_strategy(section.federation.strategy)
+    test = open_dataset(
+        section.test, section.task.labels, workspace.folder, field="spec.evaluation.dataset"
+    ).images(section.task.image)
+    clients = make_clients(section, workspace)
+    module = _first_model(section, inputs, workspace)
+    model = WarmModel(module)
+    judge = _judge(model, test, len(section.task.labels))
+    plan = _plan(section, clients, model, workspace.derive_seed("federation"))
+    grid = InProcessGrid(
+        make_client_app(module, lambda context: clients[context.node_id - 1]),
+        range(1, len(clients) + 1),
+    )
+    saved = workspace.load_checkpoint(CHECKPOINT)
+    if saved is not None:
+        state = FederationState.from_bytes(saved)
+    else:
+        weights = {name: np.array(values) for name, values in model.weights().items()}
+        state = begin(weights, strategy, judge)
+    _report(workspace, plan, state)
+
+    def commit(reached: FederationState) -> None:
+        workspace.save_checkpoint(CHECKPOINT, reached.to_bytes())
+        _report(workspace, plan, reached)
+
+    state = run_rounds(plan, grid, strategy, state, judge=judge, commit=commit)
+    return _leave(workspace, state, _summaries(clients, len(section.task.labels)))
+
+
+def _first_model(
+    section: FederationSection, inputs: Mapping[str, Artifact], workspace: Workspace
+) -> nn.Module:
+    """The model that the first round begins with, on the clients' device.
+
+    Controls that differ in their start alone share a seed, so a head that is drawn is the same.
+    """
+    device = torch_device(section.federation.local.device, "spec.federation.local.device")
+    module = build_model(
+        section.model,
+        section.task.image,
+        len(section.task.labels),
+        seed=workspace.derive_seed("federation", "model"),
+        folder=workspace.folder,
+    )
+    if section.start is Start.PRETRAINED:
+        artifact = inputs["pretraining"]
+        load_weights(module, weights_from_bytes(artifact.read("model.safetensors")), artifact.uri)
+    elif section.start is Start.PUBLIC_CHECKPOINT:
+        load_public_weights(module, section.model, workspace.folder)
+    return module.to(device)
+
+
+def _plan(section: FederationSection, clients: list[Share], model: WarmModel, seed: int) -> Plan:
+    federation = section.federation
+    pooled = section.pooling is Pooling.CENTRALISED
+    return Plan(
+        clients=tuple(client.name for client in clients),
+        samples=tuple(len(client) for client in clients),
+        per_round=len(clients) if pooled else federation.clients_per_round or len(clients),
+        rounds=federation.rounds,
+        minimum_replies=1 if pooled else federation.minimum_replies,
+        local=federation.local,
+        trained=model.trained,
+        seed=seed,
+    )
+
+
+def _judge(model: WarmModel, test: ImageSet, classes: int) -> Judge:
+    data = test.to(model.device)
+
+    def judge(weights: Weights) -> Judgement:
+        model.load(weights)
+        scores = evaluate(model.module, data, classes)
+        return Judgement(scores.accuracy, scores.loss)
+
+    return judge
+
+
+def _report(workspace: Workspace, plan: Plan, state: FederationState) -> None:
+    last = state.records[-1]
+    workspace.progress(state.round, plan.rounds, "rounds", **round_metrics(last))
+
+
+def round_metrics(record: RoundRecord) -> dict[str, float]:
+    """A round as numbers by name, for whoever watches; those that have no value are left out."""
+    values: dict[str, float | None] = {
+        "accuracy": record.accuracy,
+        "loss": record.loss,
+        "train_loss": record.train_loss,
+        "train_accuracy": record.train_accuracy,
+        "gradient_diversity": record.gradient_diversity,
+        "selected": len(record.selected),
+        "replied": record.replied,
+        "refused": sum(record.refused.values()),
+        "bytes_sent": record.bytes_sent,
+        "bytes_received": record.bytes_received,
+    }
+    return {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _summaries(clients: list[Share], classes: int) -> list[ClientSummary]:
+    return [
+        ClientSummary(
+            name=client.name,
+            samples=len(client),
+            label_counts=np.bincount(client.labels(), minlength=classes).tolist(),
+        )
+        for client in clients
+    ]
+
+
+def _leave(
+    workspace: Workspace, state: FederationState, clients: list[ClientSummary]
+) -> dict[str, float]:
+    """Writes the artifact's files and sums up."""
+    tensors = {name: torch.from_numpy(np.array(values)) for name, values in state.weights.items()}
+    workspace.write(MODEL, weights_to_bytes(tensors))
+    workspace.write_model(HISTORY, FederationHistory(clients=clients, rounds=list(state.records)))
+    workspace.bytes_sent = sum(record.bytes_sent for record in state.records)
+    workspace.bytes_received = sum(record.bytes_received for record in state.records)
+    workspace.device_seconds = state.seconds
+    first, last = state.records[0], state.records[-1]
+    metrics = {
+        "accuracy": last.accuracy,
+        "initial_accuracy": first.accuracy,
+        "rounds": float(state.round),
+        "seconds_per_round": state.seconds / state.round,
+        "clients": float(len(clients)),
+        "refused": float(sum(sum(record.refused.values()) for record in state.records)),
+    }
+    return metrics if last.loss is None else metrics | {"loss": last.loss}

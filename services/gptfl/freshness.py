@@ -15,10 +15,15 @@ from gptfl.spec.base import canonical_json, sha256
 
 def local_path(uri: str, folder: Path) -> Path | None:
     """The path that a `file://` URI or a bare path names, from `folder`; None for other schemes."""
-    parts = urlsplit(uri)
-    if parts.scheme not in ("", "file"):
+    scheme = urlsplit(uri).scheme
+    if scheme not in ("", "file"):
         return None
-    return folder / Path(unquote(parts.path) if parts.scheme else uri).expanduser()
+    return (
+        folder
+        / Path(
+            unquote(uri.removeprefix("file:").removeprefix("//")) if scheme else uri
+        ).expanduser()
+    )
 
 
 def fingerprints(section: BaseModel, folder: Path) -> dict[str, str]:

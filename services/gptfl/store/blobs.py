@@ -48,26 +48,40 @@ class Blobs(Protocol):
     def scratch(self) -> AbstractContextManager[Path]:
         """An empty local folder from which `adopt` is cheap; gone at the end."""
 
+    def sweep(self) -> None:
+        """Removes what killed processes left in their scratch folders."""
+
     def lock(self, name: str) -> AbstractContextManager[None]:
         """Waits for, holds and frees a lock; freed too when the process dies."""
+
+    def try_lock(self, name: str) -> AbstractContextManager[bool]:
+        """Holds a lock if nobody does; False, and nothing held, when somebody does."""
 
 
 class FolderBlobs:
     """Blobs in a folder of a POSIX file system."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, must_exist: bool = False) -> None:
         self._root = root.absolute()
         self.uri = self._root.as_uri()
+        if must_exist:
+            if not self._root.is_dir():
+                raise StoreError(
+                    f"{self._root}: there is no store here; run something first or use --store"
+                )
+            return
         with _as_store_error(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             if not os.access(self._root, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def read(self, name: str) -> bytes | None:
-        try:
-            return self._path(name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        path = self._path(name)
+        with _as_store_error(path):
+            try:
+                return path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
 
     def write(self, name: str, data: bytes) -> None:
         with self._staged(name, data) as staged:
@@ -85,6 +99,9 @@ class FolderBlobs:
         target = self._path(name)
         with _as_store_error(target):
             target.parent.mkdir(parents=True, exist_ok=True)
+            # On the disk before the record that vouches for it.
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
             path.replace(target)
 
     def local(self, name: str) -> Path | None:
@@ -116,20 +133,49 @@ class FolderBlobs:
         with _as_store_error(parent):
             parent.mkdir(exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=parent))
+            handle = os.open(folder, os.O_RDONLY)
         try:
+            # Held while it is used, so that `sweep` knows it from what a killed process left.
+            _flock(handle, fcntl.LOCK_EX)
             yield folder
+        except OSError as error:
+            # What is written here is the store's; what a stage reads elsewhere is not.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            with _as_store_error(folder):
+                raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(handle)
+
+    def sweep(self) -> None:
+        for folder in (self._root / "tmp").glob("*/"):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                if _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(handle)
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
+        with self._lock_file(name) as handle:
+            _flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def try_lock(self, name: str) -> Iterator[bool]:
+        with self._lock_file(name) as handle:
+            yield _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @contextmanager
+    def _lock_file(self, name: str) -> Iterator[int]:
         path = self._root / "locks" / name
         with _as_store_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
+            yield handle
         finally:
             os.close(handle)
 
@@ -141,19 +187,29 @@ class FolderBlobs:
 
     @contextmanager
     def _staged(self, name: str, data: bytes) -> Iterator[Path]:
-        """The bytes in a file beside the target, on disk: a rename or link completes it."""
+        """The bytes in a scratch file, on the disk: a rename or link completes it."""
         target = self._path(name)
-        with _as_store_error(target):
+        with _as_store_error(target), self.scratch() as folder:
+            staged = folder / target.name
+            with staged.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle, staged = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                yield Path(staged)
-            finally:
-                Path(staged).unlink(missing_ok=True)
+            yield staged
+
+
+def _flock(handle: int, operation: int) -> bool:
+    """Whether the lock was taken; waits for it unless told not to."""
+    try:
+        fcntl.flock(handle, operation)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StoreError(
+            f"this file system keeps no locks ({error.strerror}); choose another store with --store"
+        ) from error
+    return True
 
 
 @contextmanager
@@ -164,6 +220,7 @@ def _as_store_error(path: Path) -> Iterator[None]:
     except OSError as error:
         hint = {
             errno.ENOSPC: "free some space or choose another store with --store",
+            errno.EDQUOT: "free some space or choose another store with --store",
             errno.EROFS: "choose a writable store with --store",
             errno.EACCES: "choose a writable store with --store",
             errno.EEXIST: "a file stands where the store's folder should be; use --store",

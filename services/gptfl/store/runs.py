@@ -3,6 +3,7 @@
 Nothing here is ever an input of a decision: what has been done is read from the artifacts.
 """
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -123,6 +124,15 @@ class RunFolder:
     def report(self) -> Path | None:
         """A local copy of the report, or None when there is none."""
         return self._blobs.local(f"{self._prefix}/report.html")
+
+    def hold(self) -> AbstractContextManager[bool]:
+        """Marks the run as worked on by this process; False when another one works on it."""
+        return self._blobs.try_lock(self._prefix)
+
+    def is_held(self) -> bool:
+        """Whether a living process works on the run; a killed one does not."""
+        with self.hold() as free:
+            return not free
 
     def remove(self) -> None:
         """Removes the folder; artifacts stay."""

@@ -43,13 +43,18 @@ class Store:
                 f"remove it with 'gptfl artifacts remove {key[:12]}' and run again"
             ) from error
 
-    def artifacts(self) -> Iterator[Artifact]:
-        """Every finished artifact."""
+    def keys(self) -> Iterator[tuple[str, str]]:
+        """Stage and key of all that is here: finished, unfinished and damaged."""
         for stage in self.blobs.folders("artifacts"):
             for key in self.blobs.folders(f"artifacts/{stage}"):
-                artifact = self.find(stage, key)
-                if artifact is not None:
-                    yield artifact
+                yield stage, key
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every finished artifact. Raises DamagedArtifactError at a record that cannot be read."""
+        for stage, key in self.keys():
+            artifact = self.find(stage, key)
+            if artifact is not None:
+                yield artifact
 
     @contextmanager
     def claim(self, stage: str, key: str) -> Iterator[None]:
@@ -94,6 +99,7 @@ class Store:
             created=now or datetime.now(UTC),
         )
         prefix = artifact_prefix(stage, key)
+        self._drop_strangers(prefix, workspace)
         self.blobs.create(
             f"{prefix}/{RECORD_NAME}", record.model_dump_json(indent=1, by_alias=True).encode()
         )
@@ -103,11 +109,24 @@ class Store:
             raise StoreError(f"{self.uri}/{prefix}: vanished while it was committed; run again")
         return made
 
+    def _drop_strangers(self, prefix: str, workspace: Workspace) -> None:
+        """Files that a killed attempt left and this one did not make are not the artifact's."""
+        ours = {f"{prefix}/{name}" for name in (*workspace.files, RECORD_NAME)}
+        for name in list(self.blobs.names(prefix)):
+            if name not in ours:
+                self.blobs.remove(name)
+
     def remove(self, stage: str, key: str) -> None:
-        """Removes an artifact or what is left of one; the record goes first."""
-        prefix = artifact_prefix(stage, key)
-        self.blobs.remove(f"{prefix}/{RECORD_NAME}")
-        self.blobs.remove(prefix)
+        """Removes an artifact or what is left of one; the record goes first.
+
+        Raises StoreError when it is being made at this moment.
+        """
+        with self.blobs.try_lock(f"{stage}/{key}") as free:
+            if not free:
+                raise StoreError(f"{stage}/{key[:12]} is being made; stop that run first")
+            prefix = artifact_prefix(stage, key)
+            self.blobs.remove(f"{prefix}/{RECORD_NAME}")
+            self.blobs.remove(prefix)
 
     def run_folder(self, namespace: str, name: str, uid: str) -> RunFolder:
         """The folder of one run of one file."""
@@ -125,17 +144,20 @@ class Store:
         ]
 
 
-def open_store(uri: str | None, *, folder: Path | None = None) -> Store:
+def open_store(uri: str | None, *, folder: Path | None = None, must_exist: bool = False) -> Store:
     """The store at `uri`; when None, at `$GPTFL_STORE`, or else `.gptfl` in the working folder.
 
-    Relative paths start at `folder`. Raises SpecError for a scheme that is not known and
-    StoreError for a place that cannot be written.
+    Relative paths start at `folder`. A store that is only read from `must_exist` and need not be
+    writable. Raises SpecError for a scheme that is not known and StoreError for a place that
+    cannot be written, or is not there.
     """
     uri = uri or os.environ.get("GPTFL_STORE") or DEFAULT_FOLDER
-    parts = urlsplit(uri)
-    if parts.scheme not in ("", "file"):
+    scheme = urlsplit(uri).scheme
+    if scheme not in ("", "file"):
         raise SpecError.of(
-            "spec.artifacts.uri", f"{uri!r} has the unknown scheme {parts.scheme!r}; use file://"
+            "spec.artifacts.uri", f"{uri!r} has the unknown scheme {scheme!r}; use file://"
         )
-    path = Path(unquote(parts.path) if parts.scheme else uri).expanduser()
-    return Store(FolderBlobs((folder or Path.cwd()) / path))
+    path = Path(
+        unquote(uri.removeprefix("file:").removeprefix("//")) if scheme else uri
+    ).expanduser()
+    return Store(FolderBlobs((folder or Path.cwd()) / path, must_exist=must_exist))

@@ -1,4 +1,4 @@
-"""Where tensors live and in which floating-point type: the spec's words as torch's."""
+"""Where tensors live, in which type, and what makes sums come out the same each time."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -25,8 +25,15 @@ def torch_device(device: Device, field: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     if device is Device.CUDA:
-        raise SpecError.of(field, "Cuda, and no CUDA device is visible; use Auto or Cpu")
+        raise SpecError.of(field, "is Cuda, and no CUDA device is visible; use Auto or Cpu")
     return torch.device("cpu")
+
+
+def compute_alike(threads: int) -> None:
+    """For this process: `threads` threads an operation, and the same bits from each repetition."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

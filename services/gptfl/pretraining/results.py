@@ -24,4 +24,4 @@ class PretrainingHistory(SpecModel):
     """Synthetic samples trained on."""
     parameters: int
     """Numbers in the model."""
-    epochs: list[EpochRecord]
+    epochs: tuple[EpochRecord, ...]

@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptfl.data.check import check_run
-from gptfl.engine import Outcome, execute, run_uid
+from gptfl.engine import Outcome, execute, is_done, run_uid
 from gptfl.evaluation.results import EvaluationReport
 from gptfl.federation.results import FederationHistory
 from gptfl.generation.results import GenerationReport
+from gptfl.generation.samples import Sample, read_samples
+from gptfl.preflight import check_references, open_all_data
 from gptfl.prompts.results import PromptSet
 from gptfl.report.build import render
 from gptfl.spec.checks import check
@@ -58,6 +59,10 @@ class Result:
         """How many were drawn, kept and dropped."""
         return self.outcome.artifacts["generation"].read_model("generation.json", GenerationReport)
 
+    def samples(self, label: str, count: int) -> list[Sample]:
+        """The first so many images of a label, each with its prompt, guidance and seed."""
+        return read_samples(self.outcome.artifacts["generation"], label, count)
+
     @property
     def evaluation(self) -> EvaluationReport:
         """Scores and confusion matrices of the model and its controls."""
@@ -96,9 +101,11 @@ def run(
     """
     folder = (folder or Path.cwd()).absolute()
     check(spec)
-    check_run(spec, folder)
+    check_references(spec, folder)
     if not isinstance(store, Store):
         store = open_store(store or spec.spec.artifacts.uri)
+    if not is_done(spec, store, folder):
+        open_all_data(spec, folder)
     runs = store.run_folder(spec.metadata.namespace, spec.metadata.name, run_uid(spec))
     previous = latest_status(store, spec.metadata.name, spec.metadata.namespace)
     runs.write_spec(dump_run(spec))

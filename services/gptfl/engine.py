@@ -80,6 +80,26 @@ def execute(
     return outcome
 
 
+def is_done(run: GPTFLRun, store: Store, folder: Path) -> bool:
+    """Whether every step's artifact is in the store, so that a run would do nothing."""
+    allow_modules_of(folder)
+    made: dict[str, Artifact] = {}
+    for step in plan(run):
+        inputs = {name: made[name] for name in step.inputs}
+        found = store.find(step.stage, key_of(step, inputs, folder))
+        if found is None:
+            return False
+        made[step.name] = found
+    return True
+
+
+def key_of(step: Step, inputs: Mapping[str, Artifact], folder: Path) -> str:
+    """The address of what a step makes of its inputs."""
+    digests = {name: artifact.digest for name, artifact in inputs.items()}
+    prints = fingerprints(step.section, folder)
+    return stage_key(step.stage, step.version, step.section, digests, prints)
+
+
 @dataclass(frozen=True)
 class Engine:
     """Does one step at a time."""
@@ -97,9 +117,7 @@ class Engine:
 
     def do(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         """The step's artifact: found, or made now."""
-        digests = {name: artifact.digest for name, artifact in inputs.items()}
-        prints = fingerprints(step.section, self.folder)
-        key = stage_key(step.stage, step.version, step.section, digests, prints)
+        key = key_of(step, inputs, self.folder)
         try:
             found = self.store.find(step.stage, key)
             if found is not None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gptfl.data.functions import check_function
 from gptfl.errors import DataError, SpecError
 from gptfl.freshness import local_path
 from gptfl.spec.data import DataFormat, DatasetSpec
+from gptfl.spec.run import GPTFLRun
 
 BUILTIN = ("sklearn://digits",)
 """Data sets that come with an installed package."""
@@ -26,6 +28,29 @@ SUFFIXES = {
 
 _SPLIT = re.compile(r"\w+(\.\w+)*(\[(-?[\d_]+%?)?:(-?[\d_]+%?)?\])?")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def check_run(run: GPTFLRun, folder: Path) -> None:
+    """Raises for what a run names and what can be seen to be wrong or missing before it starts.
+
+    Looks at the data sets and at the functions named as `module:function`; opens and runs none.
+    `folder` is where relative paths start.
+    """
+    labels, federation = run.spec.task.labels, run.spec.federation
+    if federation.simulation is not None:
+        place = "spec.federation.simulation.dataset"
+        check_dataset(federation.simulation.dataset, labels, folder, place)
+    for index, client in enumerate(federation.clients or ()):
+        check_dataset(client.data, labels, folder, f"spec.federation.clients[{index}].data")
+    check_dataset(run.spec.evaluation.dataset, labels, folder, "spec.evaluation.dataset")
+    agreement = run.spec.generation.filters.agreement
+    functions = {
+        "spec.federation.strategy.function": federation.strategy.function,
+        "spec.generation.filters.agreement.function": agreement.function if agreement else None,
+    }
+    for field, function in functions.items():
+        if function is not None:
+            check_function(function, folder, field)
 
 
 def check_dataset(spec: DatasetSpec, labels: Sequence[str], folder: Path, field: str) -> None:

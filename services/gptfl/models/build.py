@@ -11,18 +11,10 @@ from torch import nn
 from gptfl.data.functions import load_function
 from gptfl.errors import MissingDependencyError, ModelError, SpecError
 from gptfl.models.builtin import BUILTIN, Normalised
+from gptfl.models.check import FIELD, check_model
 from gptfl.models.hub import architecture, load_hub_weights, transformers_model
 from gptfl.spec.pretraining import ModelSpec
 from gptfl.spec.task import ImageShape
-
-FIELD = "spec.pretraining.model"
-
-ALLOWED = (
-    *(f"builtin://{name}" for name in sorted(BUILTIN)),
-    "transformers://OWNER/NAME",
-    "timm://NAME",
-    "python://module:function",
-)
 
 
 def build_model(
@@ -35,13 +27,11 @@ def build_model(
     weights have their place in `publicWeights`. `folder` is where relative paths start.
     Raises SpecError for a name that is not known and ModelError for a model that does not work.
     """
-    scheme, separator, name = model.source.partition("://")
-    builder = _BUILDERS.get(scheme) if separator else None
-    if builder is None:
-        raise _unknown(model.source)
+    check_model(model, folder)
+    scheme, _, name = model.source.partition("://")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = builder(name, shape, classes, folder)
+        module = _BUILDERS[scheme](name, shape, classes, folder)
     _try(module, shape, classes, model.source)
     return module
 
@@ -57,18 +47,8 @@ def load_public_weights(module: nn.Module, model: ModelSpec, folder: Path) -> No
     load_hub_weights(module, uri, folder, field)
 
 
-def _unknown(source: str) -> SpecError:
-    near = difflib.get_close_matches(source, ALLOWED, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return SpecError.of(
-        f"{FIELD}.source", f"{source!r} is not known; use one of {', '.join(ALLOWED)}{hint}"
-    )
-
-
 def _builtin(name: str, shape: ImageShape, classes: int, folder: Path) -> nn.Module:
     del folder
-    if name not in BUILTIN:
-        raise _unknown(f"builtin://{name}")
     return BUILTIN[name](shape, classes)
 
 

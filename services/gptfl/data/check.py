@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,7 +10,7 @@ from gptfl.data.functions import check_function
 from gptfl.errors import DataError, SpecError
 from gptfl.freshness import local_path
 from gptfl.spec.data import DataFormat, DatasetSpec
-from gptfl.spec.run import GPTFLRun
+from gptfl.spec.run import GPTFLRun, RunSpec
 
 BUILTIN = ("sklearn://digits",)
 """Data sets that come with an installed package."""
@@ -36,21 +36,26 @@ def check_run(run: GPTFLRun, folder: Path) -> None:
     Looks at the data sets and at the functions named as `module:function`; opens and runs none.
     `folder` is where relative paths start.
     """
-    labels, federation = run.spec.task.labels, run.spec.federation
-    if federation.simulation is not None:
-        place = "spec.federation.simulation.dataset"
-        check_dataset(federation.simulation.dataset, labels, folder, place)
-    for index, client in enumerate(federation.clients or ()):
-        check_dataset(client.data, labels, folder, f"spec.federation.clients[{index}].data")
-    check_dataset(run.spec.evaluation.dataset, labels, folder, "spec.evaluation.dataset")
+    for field, dataset in datasets(run.spec):
+        check_dataset(dataset, run.spec.task.labels, folder, field)
     agreement = run.spec.generation.filters.agreement
     functions = {
-        "spec.federation.strategy.function": federation.strategy.function,
+        "spec.federation.strategy.function": run.spec.federation.strategy.function,
         "spec.generation.filters.agreement.function": agreement.function if agreement else None,
     }
     for field, function in functions.items():
         if function is not None:
             check_function(function, folder, field)
+
+
+def datasets(spec: RunSpec) -> Iterator[tuple[str, DatasetSpec]]:
+    """Every data set that a run names, behind its path in the file."""
+    federation = spec.federation
+    if federation.simulation is not None:
+        yield "spec.federation.simulation.dataset", federation.simulation.dataset
+    for index, client in enumerate(federation.clients or ()):
+        yield f"spec.federation.clients[{index}].data", client.data
+    yield "spec.evaluation.dataset", spec.evaluation.dataset
 
 
 def check_dataset(spec: DatasetSpec, labels: Sequence[str], folder: Path, field: str) -> None:

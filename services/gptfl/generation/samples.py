@@ -1,48 +1,98 @@
-"""Reads drawn samples back, each with what it was drawn from; needs no torch."""
+"""Drawn images as Parquet, in the layout that Hugging Face `datasets` opens as images."""
 
 import io
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow.dataset as ds
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
-from gptfl.errors import DataError
-from gptfl.generation.results import GenerationReport
-from gptfl.store import Artifact
+from gptfl.generation.items import Item
+
+ROW_GROUP = 64
+"""Rows that a reader of a few samples has to read together."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
-    """One synthetic image."""
+    """One drawn image."""
 
-    image: Image.Image
-    label: str
-    prompt: str
-    guidance: float
-    seed: int
+    item: Item
+    png: bytes
+
+    def image(self) -> Image.Image:
+        """The decoded image."""
+        image = Image.open(io.BytesIO(self.png))
+        image.load()
+        return image
 
 
-def read_samples(generation: Artifact, label: str, count: int) -> list[Sample]:
-    """The first `count` images of a label in the order in which they were drawn.
+def encode_png(image: Image.Image) -> bytes:
+    """A lossless file; colour stays colour and grey stays grey."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
 
-    Raises DataError for a label that the data set does not have.
-    """
-    labels = generation.read_model("generation.json", GenerationReport).labels
-    if label not in labels:
-        raise DataError(f"{label!r} is not a label of this data set; it has {', '.join(labels)}")
-    paths = [str(generation.path(name)) for name in generation.names() if name.endswith(".parquet")]
-    table = ds.dataset(paths).head(
-        count,
-        columns=["image", "prompt", "guidance", "seed"],
-        filter=ds.field("label") == labels.index(label),
+
+def to_parquet(samples: Sequence[Sample], labels: Sequence[str], *, seconds: float = 0.0) -> bytes:
+    """One file; `seconds` is the time that drawing took and stands in raw shards alone."""
+    items = [sample.item for sample in samples]
+    schema = _schema(labels)
+    if seconds:
+        schema = schema.with_metadata({**schema.metadata, _SECONDS: repr(seconds).encode()})
+    columns = {
+        "image": [{"bytes": sample.png, "path": None} for sample in samples],
+        "label": [item.label for item in items],
+        "prompt": [item.prompt for item in items],
+        "guidance": [item.guidance for item in items],
+        "seed": [item.seed for item in items],
+        "item": [item.n for item in items],
+    }
+    buffer = io.BytesIO()
+    # PNG does not get smaller a second time.
+    pq.write_table(
+        pa.table(columns, schema=schema), buffer, compression="none", row_group_size=ROW_GROUP
     )
-    return [
+    return buffer.getvalue()
+
+
+def from_parquet(data: bytes) -> tuple[list[Sample], float]:
+    """The samples of a file, and the seconds that drawing them took (0 when not recorded)."""
+    table = pq.read_table(io.BytesIO(data))
+    seconds = float((table.schema.metadata or {}).get(_SECONDS, b"0"))
+    samples = [
         Sample(
-            image=Image.open(io.BytesIO(row["image"]["bytes"])),
-            label=label,
-            prompt=row["prompt"],
-            guidance=row["guidance"],
-            seed=row["seed"],
+            Item(row["label"], row["item"], row["prompt"], row["seed"], row["guidance"]),
+            row["image"]["bytes"],
         )
         for row in table.to_pylist()
     ]
+    return samples, seconds
+
+
+_SECONDS = b"gptfl.seconds"
+
+
+def _schema(labels: Sequence[str]) -> pa.Schema:
+    """Written out by hand, since importing `datasets` for it would take seconds."""
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"names": list(labels), "_type": "ClassLabel"},
+        "prompt": {"dtype": "string", "_type": "Value"},
+        "guidance": {"dtype": "float64", "_type": "Value"},
+        "seed": {"dtype": "int64", "_type": "Value"},
+        "item": {"dtype": "int64", "_type": "Value"},
+    }
+    return pa.schema(
+        [
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            ("label", pa.int64()),
+            ("prompt", pa.string()),
+            ("guidance", pa.float64()),
+            ("seed", pa.int64()),
+            ("item", pa.int64()),
+        ],
+        metadata={"huggingface": json.dumps({"info": {"features": features}})},
+    )

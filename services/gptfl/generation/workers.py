@@ -1,0 +1,133 @@
+"""Draws shards with several threads that share the weights.
+
+Threads and not processes: torch computes without the interpreter's lock, so two threads keep two
+cores busy (benchmarks/generation.py), while each process more would load torch and the weights
+anew, which takes longer than drawing a small data set.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gptfl.generation.draw import DrawingStoppedError, Painter, draw_shard
+from gptfl.generation.items import Shard
+from gptfl.generation.pipeline import drawing_devices, find_source, load_pipeline
+from gptfl.generation.samples import Sample
+from gptfl.spec.generation import GenerationSpec
+
+PATIENCE = 1.0
+"""Seconds for which workers that have to stop are waited for."""
+
+
+@dataclass(frozen=True)
+class DrawnShard:
+    """A shard that has been drawn."""
+
+    shard: Shard
+    samples: list[Sample]
+    seconds: float
+    """For which its worker was busy with it."""
+
+
+def open_studio(spec: GenerationSpec, folder: Path, compute_threads: int) -> "Studio":
+    """Loads the generator once for each device; workers on the same device share it.
+
+    Raises SpecError, ModelError or DamagedArtifactError for what cannot be loaded.
+    """
+    source = find_source(spec.generator, folder)
+    devices = drawing_devices(spec.generator, spec.workers, compute_threads)
+    torch.set_num_threads(compute_threads)
+    stop = threading.Event()
+    first: dict[torch.device, Painter] = {}
+    painters = []
+    for device in devices:
+        if device in first:
+            painters.append(first[device].another())
+        else:
+            first[device] = Painter(load_pipeline(spec.generator, source, device), spec, stop)
+            painters.append(first[device])
+    return Studio(painters, stop, compute_threads)
+
+
+class Studio:
+    """Painters at work, each in a thread of its own."""
+
+    def __init__(
+        self, painters: Sequence[Painter], stop: threading.Event, compute_threads: int
+    ) -> None:
+        self.painters = painters
+        self._stop = stop
+        self._compute_threads = compute_threads
+
+    @property
+    def smallest_batch(self) -> int:
+        """The number of images that the worker with the least memory draws at once."""
+        return min(painter.largest for painter in self.painters)
+
+    def draw(
+        self,
+        shards: Sequence[Shard],
+        *,
+        on_images: Callable[[int], None],
+        on_shard: Callable[[DrawnShard], None],
+    ) -> None:
+        """Draws all shards; both functions are called in this thread, shards as they come.
+
+        When anything fails, here or in a worker, all workers stop within a step of their
+        pipelines, and the shards that were reported stay drawn.
+        """
+        todo: queue.SimpleQueue[Shard] = queue.SimpleQueue()
+        news: queue.SimpleQueue[int | DrawnShard | BaseException] = queue.SimpleQueue()
+        for shard in shards:
+            todo.put(shard)
+        threads = [
+            threading.Thread(target=self._work, args=(painter, todo, news), daemon=True)
+            for painter in self.painters[: len(shards)]
+        ]
+        left = len(shards)
+        try:
+            for thread in threads:
+                thread.start()
+            while left:
+                new = news.get()
+                if isinstance(new, BaseException):
+                    raise new
+                if isinstance(new, DrawnShard):
+                    left -= 1
+                    on_shard(new)
+                else:
+                    on_images(new)
+        finally:
+            if left:
+                self._stop.set()
+            deadline = time.monotonic() + PATIENCE
+            for thread in threads:
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+    def _work(
+        self,
+        painter: Painter,
+        todo: "queue.SimpleQueue[Shard]",
+        news: "queue.SimpleQueue[int | DrawnShard | BaseException]",
+    ) -> None:
+        # OpenMP counts threads for each thread that calls it.
+        torch.set_num_threads(self._compute_threads)
+        while not self._stop.is_set():
+            try:
+                shard = todo.get_nowait()
+            except queue.Empty:
+                return
+            began = time.monotonic()
+            try:
+                samples = draw_shard(painter, shard.items, news.put)
+            except DrawingStoppedError:
+                return
+            except BaseException as error:  # whatever it is, it is the caller's
+                news.put(error)
+                return
+            news.put(DrawnShard(shard, samples, time.monotonic() - began))

@@ -57,6 +57,9 @@ class Blobs(Protocol):
     def try_lock(self, name: str) -> AbstractContextManager[bool]:
         """Holds a lock if nobody does; False, and nothing held, when somebody does."""
 
+    def is_locked(self, name: str) -> bool:
+        """Whether a living process holds the lock; writes nothing."""
+
 
 class FolderBlobs:
     """Blobs in a folder of a POSIX file system."""
@@ -167,6 +170,13 @@ class FolderBlobs:
     def try_lock(self, name: str) -> Iterator[bool]:
         with self._lock_file(name) as handle:
             yield _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def is_locked(self, name: str) -> bool:
+        path = self._root / "locks" / name
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return not _flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     @contextmanager
     def _lock_file(self, name: str) -> Iterator[int]:

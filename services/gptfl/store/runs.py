@@ -131,8 +131,7 @@ class RunFolder:
 
     def is_held(self) -> bool:
         """Whether a living process works on the run; a killed one does not."""
-        with self.hold() as free:
-            return not free
+        return self._blobs.is_locked(self._prefix)
 
     def remove(self) -> None:
         """Removes the folder; artifacts stay."""

@@ -43,7 +43,7 @@ class Store:
                 f"remove it with 'gptfl artifacts remove {key[:12]}' and run again"
             ) from error
 
-    def keys(self) -> Iterator[tuple[str, str]]:
+    def all_keys(self) -> Iterator[tuple[str, str]]:
         """Stage and key of all that is here: finished, unfinished and damaged."""
         for stage in self.blobs.folders("artifacts"):
             for key in self.blobs.folders(f"artifacts/{stage}"):
@@ -51,7 +51,7 @@ class Store:
 
     def artifacts(self) -> Iterator[Artifact]:
         """Every finished artifact. Raises DamagedArtifactError at a record that cannot be read."""
-        for stage, key in self.keys():
+        for stage, key in self.all_keys():
             artifact = self.find(stage, key)
             if artifact is not None:
                 yield artifact

@@ -176,11 +176,13 @@ def _running(
     return Text.assemble(bar, GAP, _fit(parts, width - len(bar) - len(GAP)))
 
 
+SHOWN = ("accuracy", "loss", "gradient_diversity", "kept", "dropped")
+"""Numbers that are worth a place on a line, the most wanted first."""
+
+
 def best_metrics(metrics: dict[str, float]) -> list[tuple[str, float]]:
-    """The numbers worth a place on a line: accuracy and loss first, three at most."""
-    order = {"accuracy": 0, "loss": 1}
-    plain = [(name, value) for name, value in metrics.items() if "/" not in name]
-    return sorted(plain, key=lambda item: order.get(item[0], 2))[:3]
+    """Those of the numbers that are shown, in the order in which they are wanted."""
+    return [(name, metrics[name]) for name in SHOWN if name in metrics]
 
 
 def _metric(name: str, value: float) -> Text:

@@ -1,0 +1,25 @@
+"""Keeps other packages from talking over the progress, and from calling home."""
+
+import os
+import warnings
+
+SETTINGS = {
+    "DIFFUSERS_VERBOSITY": "error",
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+def quieten() -> None:
+    """What the user has set stays; `python -W` and PYTHONWARNINGS bring the warnings back."""
+    import sys
+
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")

@@ -1,0 +1,35 @@
+"""`gptfl report`: where the report of a run is."""
+
+import webbrowser
+from pathlib import Path
+
+from gptfl.cli.output import local, say
+from gptfl.cli.runs import find_run
+from gptfl.errors import StoreError
+from gptfl.spec.load import parse_run
+from gptfl.store import Artifact, RunFolder, RunStatus, Store, open_store
+
+
+def show_report(name: str, store_uri: str | None, *, open_it: bool) -> None:
+    """Prints the report's path; writes a report of what is done when there is none."""
+    store = open_store(store_uri, must_exist=True)
+    folder, status = find_run(store, name)
+    path = folder.report() or write_report(store, folder, status)
+    say(local(str(path)))
+    if open_it:
+        webbrowser.open(path.as_uri())
+
+
+def write_report(store: Store, folder: RunFolder, status: RunStatus) -> Path:
+    """A report of the steps that are done so far."""
+    from gptfl.report.build import render
+
+    spec = folder.read_spec()
+    if spec is None:
+        raise StoreError(f"{store.uri}: the file of run {folder.name!r} is gone; run it again")
+    artifacts: dict[str, Artifact] = {}
+    for step in status.steps:
+        artifact = store.find(step.stage, step.key) if step.key else None
+        if artifact is not None:
+            artifacts[step.name] = artifact
+    return folder.write_report(render(parse_run(spec), artifacts, status))

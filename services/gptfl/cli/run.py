@@ -1,0 +1,81 @@
+"""`gptfl run` and `gptfl validate`."""
+
+import shlex
+import signal
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+
+from gptfl.cli.output import console, say
+from gptfl.cli.quiet import quieten
+from gptfl.spec.load import load_run
+from gptfl.spec.run import GPTFLRun
+from gptfl.store import RunStatus
+
+
+def validate_file(file: Path) -> None:
+    """Says so when the file is right; raises GPTFLError where it is not."""
+    quieten()
+    from gptfl.data.check import check_run
+
+    run = load_run(file)
+    check_run(run, file.absolute().parent)
+    say(f"{file}: right; run it with 'gptfl run {shlex.quote(str(file))}'")
+
+
+def run_file(
+    file: Path,
+    *,
+    store: str | None,
+    workers: int | None,
+    metrics_port: int | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Does the run, shows how it goes on standard error, and what came of it on standard output."""
+    quieten()
+    signal.signal(signal.SIGTERM, _terminate)
+    run = load_run(file)
+    if workers is not None:
+        run = with_workers(run, workers)
+    status = _do(run, file.absolute().parent, store, metrics_port, quiet=quiet)
+    if as_json:
+        say(status.model_dump_json(indent=2, by_alias=True))
+    else:
+        _show(status, store)
+
+
+def with_workers(run: GPTFLRun, workers: int) -> GPTFLRun:
+    """The run with that many generation workers: the same artifacts, sooner or later."""
+    generation = run.spec.generation.model_copy(update={"workers": workers})
+    return run.model_copy(update={"spec": run.spec.model_copy(update={"generation": generation})})
+
+
+def _do(
+    run: GPTFLRun, folder: Path, store: str | None, metrics_port: int | None, *, quiet: bool
+) -> RunStatus:
+    from gptfl import api
+    from gptfl.telemetry.metrics import serve_metrics
+    from gptfl.telemetry.terminal import open_screen
+
+    listeners = [serve_metrics(metrics_port)] if metrics_port else []
+    screen = None if quiet else open_screen(console(err=True), api.first_status(run))
+    with screen or nullcontext():
+        if screen is not None:
+            listeners.append(screen)
+        return api.run(run, store=store, folder=folder, listeners=listeners).status
+
+
+def _show(status: RunStatus, store: str | None) -> None:
+    from gptfl.cli.summary import summary
+
+    out = console()
+    option = f" --store {shlex.quote(store)}" if store else ""
+    out.print()
+    for line in summary(status, store_option=option, width=out.width):
+        out.print(line, soft_wrap=True)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """A polite end, as a pod gets it, is like Ctrl-C: what is done is kept."""
+    raise KeyboardInterrupt

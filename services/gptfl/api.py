@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from gptfl.engine import Outcome, execute, is_done, run_uid
 from gptfl.evaluation.results import EvaluationReport
 from gptfl.federation.results import FederationHistory
+from gptfl.generation.reading import read_samples
 from gptfl.generation.results import GenerationReport
-from gptfl.generation.samples import Sample, read_samples
+from gptfl.generation.samples import Sample
 from gptfl.preflight import check_references, open_all_data
 from gptfl.prompts.results import PromptSet
 from gptfl.report.build import render

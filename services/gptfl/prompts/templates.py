@@ -118,9 +118,14 @@ def _shuffled(total: int, seed: int) -> Iterator[int]:
         last = total - 1 - drawn
         if last < 0:
             return
-        # 256 bits, because the combinations of many attributes are more than 2**64.
-        chosen = int(sha256(canonical_json([seed, drawn])), 16) % (last + 1)
+        chosen = _draw(last + 1, seed, drawn)
         yield moved.get(chosen, chosen)
         tail = moved.pop(last, last)
         if chosen != last:
             moved[chosen] = tail
+
+
+def _draw(below: int, *path: int) -> int:
+    """An even draw from 0 to `below`, of as many bits as that takes and 256 or more to spare."""
+    blocks = range(below.bit_length() // 256 + 2)
+    return int("".join(sha256(canonical_json([*path, block])) for block in blocks), 16) % below

@@ -20,7 +20,7 @@ def validate_file(file: Path) -> None:
 
     run = load_run(file)
     check_run(run, file.absolute().parent)
-    say(f"{file}: right; run it with 'gptfl run {shlex.quote(str(file))}'")
+    say(f"{file}: valid; run it with 'gptfl run {shlex.quote(str(file))}'")
 
 
 def run_file(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 from pydantic.alias_generators import to_camel
 
 
@@ -26,6 +26,16 @@ class SpecModel(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
+
+
+def cel(*rules: tuple[str, str]) -> dict[str, JsonValue]:
+    """For a model's `json_schema_extra`: what an API server checks beyond types.
+
+    Each rule is a CEL expression over the model as `self`, and the message when it is false.
+    """
+    return {
+        "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]
+    }
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,15 @@ def labels_differ(spec: RunSpec) -> Iterator[Problem]:
             )
 
 
+def images_are_grey_or_coloured(spec: RunSpec) -> Iterator[Problem]:
+    """Two channels are neither."""
+    channels = spec.task.image.channels
+    if channels not in (1, 3):
+        yield Problem(
+            "spec.task.image.channels", f"{channels} is no image; use 1 (grey) or 3 (RGB)"
+        )
+
+
 def templates_can_be_filled(spec: RunSpec) -> Iterator[Problem]:
     """Every brace in a template names the label or an attribute."""
     prompts = spec.prompts
@@ -78,7 +87,8 @@ def guidance_is_a_range(spec: RunSpec) -> Iterator[Problem]:
     if guidance.minimum > guidance.maximum:
         yield Problem(
             "spec.generation.guidance.minimum",
-            f"{guidance.minimum:g} is more than the maximum {guidance.maximum:g}; swap them",
+            f"{guidance.minimum:g} is more than the maximum {guidance.maximum:g}; "
+            "lower it or raise the maximum",
         )
 
 
@@ -176,6 +186,7 @@ MODEL_SCHEMES = ("builtin", "transformers", "timm", "python")
 
 CHECKS: tuple[Check, ...] = (
     labels_differ,
+    images_are_grey_or_coloured,
     templates_can_be_filled,
     attributes_have_names_of_their_own,
     guidance_is_a_range,

@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from gptfl.spec.base import SpecModel
+from gptfl.spec.base import SpecModel, cel
 
 
 class DataFormat(StrEnum):
@@ -51,6 +51,12 @@ class PartitionerKind(StrEnum):
 
 class PartitionerSpec(SpecModel):
     """A partitioner of flwr-datasets."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.kind != 'Natural' || has(self.column)", "Natural needs column"),
+        )
+    )
 
     kind: PartitionerKind = PartitionerKind.DIRICHLET
     """`Iid`: evenly. `Dirichlet`: label shares drawn with `alpha`. `Pathological`: each client sees

@@ -40,7 +40,10 @@ class EvaluationSpec(SpecModel):
 
     dataset: DatasetSpec
     """Real, labelled data that no client trains on."""
-    baselines: Annotated[list[Baseline], Field(max_length=4)] = [
+    baselines: Annotated[
+        list[Baseline],
+        Field(max_length=4, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ] = [
         Baseline.FROM_SCRATCH,
         Baseline.SYNTHETIC_ONLY,
     ]

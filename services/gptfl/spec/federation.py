@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from gptfl.spec.base import SpecModel
+from gptfl.spec.base import SpecModel, cel
 from gptfl.spec.data import DatasetSpec, PartitionerSpec
 from gptfl.spec.generation import Device
 from gptfl.spec.pretraining import AugmentationSpec, OptimizerName, OptimizerSpec
@@ -34,6 +34,12 @@ class Weighting(StrEnum):
 
 class StrategySpec(SpecModel):
     """How replies become the next global model."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.name != 'Custom' || has(self.function)", "Custom needs function"),
+        )
+    )
 
     name: StrategyName = StrategyName.FED_AVG
     """The rule."""
@@ -118,8 +124,31 @@ class SimulationSpec(SpecModel):
     """How it is dealt out."""
 
 
+_NO_CLIENTS = "has(self.clients) == has(self.simulation)"
+_CLIENT_COUNT = "(has(self.clients) ? size(self.clients) : self.simulation.clients)"
+
+
 class FederationSpec(SpecModel):
     """Federated fine-tuning of the pre-trained model."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.clients) != has(self.simulation)",
+                "set exactly one of clients (real ones) and simulation (made-up ones)",
+            ),
+            (
+                f"!has(self.clientsPerRound) || {_NO_CLIENTS} || "
+                f"self.clientsPerRound <= {_CLIENT_COUNT}",
+                "clientsPerRound is more than the clients there are",
+            ),
+            (
+                f"{_NO_CLIENTS} || self.minimumReplies <= "
+                f"(has(self.clientsPerRound) ? self.clientsPerRound : {_CLIENT_COUNT})",
+                "minimumReplies is more than the clients of a round",
+            ),
+        )
+    )
 
     rounds: Annotated[int, Field(ge=1, le=100_000)] = 30
     """Rounds of the federation."""

@@ -3,9 +3,9 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from gptfl.spec.base import NOT_IN_KEY, SpecModel
+from gptfl.spec.base import NOT_IN_KEY, SpecModel, cel
 
 
 class Precision(StrEnum):
@@ -65,6 +65,10 @@ class GeneratorSpec(SpecModel):
 class Range(SpecModel):
     """Numbers from `minimum` to `maximum`, drawn evenly."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(("self.minimum <= self.maximum", "minimum is more than maximum"))
+    )
+
     minimum: Annotated[float, Field(ge=0, le=100)] = 1.0
     """The least."""
     maximum: Annotated[float, Field(ge=0, le=100)] = 5.0
@@ -95,6 +99,13 @@ class Scorer(StrEnum):
 
 class AgreementFilter(SpecModel):
     """Drops images that a scorer does not take for their label."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.scorer != 'Clip' || has(self.source)", "Clip needs source"),
+            ("self.scorer != 'Custom' || has(self.function)", "Custom needs function"),
+        )
+    )
 
     scorer: Scorer = Scorer.CROSS_FIT
     """`CrossFit` trains small classifiers on parts of the set and asks each about the other parts;

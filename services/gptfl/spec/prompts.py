@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from gptfl.spec.base import SpecModel
+from gptfl.spec.base import SpecModel, cel
 
 
 class Attribute(SpecModel):
@@ -23,7 +23,7 @@ class LanguageModel(SpecModel):
     """Where the weights are: `hf://OWNER/NAME`, `file://FOLDER` or a URI of the artifact store."""
     revision: str | None = None
     """The hub's branch, tag or commit."""
-    instruction: Annotated[str, StringConstraints(min_length=1)] = (
+    instruction: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] = (
         "Write one short sentence that describes a photo of {label}."
     )
     """What the model is told; `{label}` is replaced by the label."""
@@ -35,12 +35,28 @@ class LanguageModel(SpecModel):
     """The longest prompt, in tokens."""
 
 
+Template = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
 class PromptsSpec(SpecModel):
     """Sentences for the generator, from the label names alone: by templates or a language model."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.languageModel) || size(self.templates) > 0",
+                "set templates or languageModel",
+            ),
+            (
+                "self.templates.all(template, template.contains('{label}'))",
+                "each template must hold {label}",
+            ),
+        )
+    )
+
     per_label: Annotated[int, Field(ge=1, le=100_000)] = 50
     """Prompts written for each label; samples use them in turn."""
-    templates: Annotated[list[str], Field(max_length=200)] = ["a photo of a {label}"]
+    templates: Annotated[list[Template], Field(max_length=200)] = ["a photo of a {label}"]
     """Sentences with `{label}` and the names of `attributes` in braces. Not used when
     `languageModel` is set."""
     attributes: Annotated[list[Attribute], Field(max_length=50)] = []

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from gptfl.spec.base import NOT_IN_KEY, SpecModel
+from gptfl.spec.base import NOT_IN_KEY, SpecModel, cel
 from gptfl.spec.evaluation import EvaluationSpec
 from gptfl.spec.federation import ClientName, FederationSpec
 from gptfl.spec.generation import GenerationSpec
@@ -49,6 +49,21 @@ class ArtifactsSpec(SpecModel):
 
 class RunSpec(SpecModel):
     """What is wanted."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "!self.evaluation.baselines.exists(one, one == 'Centralised')"
+                " || has(self.federation.simulation)",
+                "the baseline Centralised needs federation.simulation",
+            ),
+            (
+                "!self.evaluation.baselines.exists(one, one == 'PublicCheckpoint')"
+                " || has(self.pretraining.model.publicWeights)",
+                "the baseline PublicCheckpoint needs pretraining.model.publicWeights",
+            ),
+        )
+    )
 
     seed: Annotated[int, Field(ge=0, le=2**53 - 1)] = 0
     """All randomness comes from this number: same spec, same seed, same model."""

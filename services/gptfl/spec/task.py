@@ -33,6 +33,7 @@ class TaskSpec(SpecModel):
 
     modality: Modality = Modality.IMAGE_CLASSIFICATION
     """What a sample is."""
+    # Atomic on a server: the order of a list that is a set there may change in a merge.
     labels: Annotated[list[Label], Field(min_length=2, max_length=1000)]
     """The names of the classes, in the order of the model's outputs. Prompts are made of them."""
     image: ImageShape = ImageShape()

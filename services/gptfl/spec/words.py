@@ -165,7 +165,7 @@ def _fault(kind: str, value: Any) -> str:
     if kind in _FAULTS:
         return _FAULTS[kind]
     if kind in ("too_short", "too_long"):
-        return f"has {len(value)} entries"
+        return "has 1 entry" if len(value) == 1 else f"has {len(value)} entries"
     if kind == "string_type" and isinstance(value, (int, float)):
         return "is not a text (put it in quotes if it is meant)"
     return f"is {_KINDS[_TYPES.get(type(value), 'object')]}"

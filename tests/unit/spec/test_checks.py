@@ -107,7 +107,8 @@ WRONG = [
      "spec.federation.simulation has; drop it"),
     (changed(evaluation__dataset={"uri": "sklearn://digits"}),
      "spec.evaluation.dataset: is the same data as spec.federation.simulation.dataset "
-     "(sklearn://digits, train), so the accuracy would mean nothing; use another split or data set"),
+     "(sklearn://digits, train), so the accuracy would mean nothing; "
+     "use another split or data set"),
     (changed(generation__generator__source="s3://bucket/model"),
      "spec.generation.generator.source: 's3://bucket/model' is of no known kind; "
      "use builtin://… or hf://… or file://… or a path"),

@@ -22,7 +22,7 @@ from gptfl.spec.document import MAXIMUM_BYTES, parse_document, read_text
         ("yes: no", None),
         ("1: one", {"1": "one"}),
         ("a: &x [1]\nb: *x", {"a": [1], "b": [1]}),
-        ("base: &b {x: 1, y: 2}\nmine: {<<: *b, y: 3}", {"base": {"x": 1, "y": 2}, "mine": {"x": 1, "y": 3}}),
+        ("a: &b {x: 1, y: 2}\nc: {<<: *b, y: 3}", {"a": {"x": 1, "y": 2}, "c": {"x": 1, "y": 3}}),
         ("a: null\nb: ~\nc:", {"a": None, "b": None, "c": None}),
         ("\ufeffa: 1", {"a": 1}),
         ("", None),

@@ -24,7 +24,8 @@ WRONG = [
      "spec.federation.local.optimizer.learningRate: 0 is out of range; "
      "use a number above 0 and up to 10"),
     (changed(federation__local__optimizer__momentum=1),
-     "spec.federation.local.optimizer.momentum: 1 is out of range; use a number from 0 and below 1"),
+     "spec.federation.local.optimizer.momentum: 1 is out of range; "
+     "use a number from 0 and below 1"),
     (changed(pretraining__optimizer__learningRate=float("nan")),
      "spec.pretraining.optimizer.learningRate: NaN is not finite; "
      "use a number above 0 and up to 10"),
@@ -38,7 +39,7 @@ WRONG = [
      "spec.task.labels[1]: 3 is not a text (put it in quotes if it is meant); "
      "use a text of 1 to 200 characters"),
     (changed(task__labels=["cat"]),
-     """spec.task.labels: ["cat"] has 1 entries; use a list of 2 to 1000 entries, """
+     """spec.task.labels: ["cat"] has 1 entry; use a list of 2 to 1000 entries, """
      "each a text of 1 to 200 characters"),
     (changed(task__labels="cat, dog"),
      "spec.task.labels: 'cat, dog' is a text; use a list of 2 to 1000 entries, "
@@ -77,7 +78,8 @@ WRONG = [
     ({key: RIGHT[key] for key in RIGHT if key != "apiVersion"},
      "apiVersion: is missing; write apiVersion: gptfl.io/v1alpha1"),
     (RIGHT | {"kind": "Pod"}, "kind: 'Pod' is not known; write kind: GPTFLRun"),
-    (RIGHT | {"status": {}}, "status: is not a field; a GPTFLRun has apiVersion, kind, metadata, spec"),
+    (RIGHT | {"state": 1},
+     "state: is not a field; a GPTFLRun has apiVersion, kind, metadata, spec"),
 ]  # fmt: skip
 
 
@@ -101,6 +103,10 @@ def test_what_kubernetes_writes_into_metadata_is_let_through() -> None:
     run = parse_run(changed(metadata__labels={"team": "a"}, metadata__uid="1"))
 
     assert run.metadata.name == "pets"
+
+
+def test_a_file_that_came_from_a_cluster_may_bring_its_status() -> None:
+    assert parse_run(RIGHT | {"status": {"phase": "Running"}}) == parse_run(RIGHT)
 
 
 def test_a_text_that_is_no_run_is_refused() -> None:

@@ -104,23 +104,25 @@ def run(
     check(spec)
     check_references(spec, folder)
     if not isinstance(store, Store):
-        store = open_store(store or spec.spec.artifacts.uri)
+        uri = spec.spec.artifacts.uri
+        store = open_store(uri, folder=folder) if uri and not store else open_store(store)
     if not is_done(spec, store, folder):
         open_all_data(spec, folder)
     runs = store.run_folder(spec.metadata.namespace, spec.metadata.name, run_uid(spec))
     previous = latest_status(store, spec.metadata.name, spec.metadata.namespace)
     runs.write_spec(dump_run(spec))
     recorder = StatusRecorder(runs, first_status(spec))
-    try:
-        outcome = execute(
-            spec, store, folder=folder, listeners=(recorder, *listeners), previous=previous
-        )
-    except KeyboardInterrupt:
-        recorder.finish(Phase.INTERRUPTED, "interrupted; run the same command to go on")
-        raise
-    except Exception as error:
-        recorder.finish(Phase.FAILED, str(error).partition("\n")[0])
-        raise
+    with runs.hold():
+        try:
+            outcome = execute(
+                spec, store, folder=folder, listeners=(recorder, *listeners), previous=previous
+            )
+        except KeyboardInterrupt:
+            recorder.finish(Phase.INTERRUPTED, "interrupted; run the same command to go on")
+            raise
+        except Exception as error:
+            recorder.finish(Phase.FAILED, str(error).partition("\n")[0])
+            raise
     report = _report(spec, outcome, runs, recorder.status)
     status = recorder.finish(
         Phase.SUCCEEDED,

@@ -1,4 +1,4 @@
-// Tooltips in place of the browser's slow ones, and whole details on paper. The report reads
+// Tooltips in place of the browser's slow ones, and the spec unfolded on paper. The report reads
 // the same without this script: each mark keeps its numbers in a <title>.
 (() => {
   const tip = document.createElement("div");
@@ -28,6 +28,6 @@
   document.addEventListener("pointerdown", show);
   document.addEventListener("pointerleave", () => { tip.hidden = true; });
   addEventListener("beforeprint", () => {
-    for (const part of document.querySelectorAll("details")) part.open = true;
+    for (const part of document.querySelectorAll("details.on-paper")) part.open = true;
   });
 })();

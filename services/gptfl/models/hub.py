@@ -1,5 +1,6 @@
 """Models and weights of the Hugging Face hub, as classifiers of the task."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class TransformersClassifier(nn.Module):
     @property
     def architecture(self) -> dict[str, JsonValue]:
         """Its configuration, from which it can be built again."""
-        found: dict[str, JsonValue] = self.model.config.to_dict()
+        found: dict[str, JsonValue] = json.loads(self.model.config.to_json_string(use_diff=False))
         return found
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -71,17 +72,18 @@ def transformers_model(found: dict[str, JsonValue], shape: Any, classes: int) ->
 def load_hub_weights(module: nn.Module, uri: str, folder: Path, field: str) -> None:
     """Puts the weights at `uri` into `module`.
 
-    The head, known by being as wide as there are classes in the model and of another width in the
-    weights, keeps its own values: public weights were trained for other labels. Raises ModelError
-    for anything else that does not fit.
+    Its head, which is as wide as there are classes, keeps its own values where the weights have
+    none of that shape: public weights were trained for other labels. Raises ModelError for
+    anything else that does not fit.
     """
-    target = module.model if isinstance(module, TransformersClassifier) else module
     state = weights_from_bytes(_weights_file(uri, folder, field).read_bytes())
+    target = module.model if isinstance(module, TransformersClassifier) else module
+    if isinstance(module, TransformersClassifier):
+        state = _renamed(module.model, state)
     own = target.state_dict()
-    classes = _classes(own)
+    classes = list(own.values())[-1].shape[0]
     for name, tensor in own.items():
-        other = state.get(name)
-        if other is not None and other.shape != tensor.shape and _is_head(tensor, other, classes):
+        if tensor.shape[:1] == (classes,) and _fits_no_head(tensor, state.get(name)):
             state[name] = tensor
     problem = mismatch(target, state)
     if problem is not None:
@@ -89,13 +91,32 @@ def load_hub_weights(module: nn.Module, uri: str, folder: Path, field: str) -> N
     target.load_state_dict(state)
 
 
-def _classes(state: dict[str, torch.Tensor]) -> int:
-    """The width of the last layer."""
-    return list(state.values())[-1].shape[0]
+def _fits_no_head(own: torch.Tensor, other: torch.Tensor | None) -> bool:
+    """Whether weights for other labels, or none, stand where a head's should."""
+    return other is None or (other.shape != own.shape and other.shape[1:] == own.shape[1:])
 
 
-def _is_head(own: torch.Tensor, other: torch.Tensor, classes: int) -> bool:
-    return own.shape[0] == classes and own.shape[1:] == other.shape[1:]
+def _renamed(
+    model: transformers.PreTrainedModel, state: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """`state` by the names of `model`: those in files are older than those in memory.
+
+    What the file lacks or has in another shape is left as the file has it, to be judged after.
+    """
+    with torch.random.fork_rng(devices=[]):
+        loaded, report = type(model).from_pretrained(
+            None,
+            config=model.config,
+            state_dict=dict(state),
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    found: dict[str, torch.Tensor] = loaded.state_dict()
+    for name in report["missing_keys"]:
+        del found[name]
+    for name, shape, _ in report["mismatched_keys"]:
+        found[name] = torch.empty(tuple(shape))
+    return found
 
 
 def _weights_file(uri: str, folder: Path, field: str) -> Path:

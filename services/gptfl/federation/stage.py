@@ -21,6 +21,7 @@ from gptfl.models.build import build_model, load_public_weights
 from gptfl.models.device import torch_device
 from gptfl.models.scores import evaluate
 from gptfl.models.weights import load_weights, weights_from_bytes, weights_to_bytes
+from gptfl.spec.federation import StrategySpec
 from gptfl.spec.sections import FederationSection, Pooling, Start
 from gptfl.store import Artifact, Workspace
 
@@ -32,7 +33,7 @@ def run(
 ) -> dict[str, float]:
     """Leaves `model.safetensors` and `history.json`; resumes from the last finished round."""
     torch.set_num_threads(section.compute_threads)
-    strategy = make_strategy(section.federation.strategy)
+    strategy = make_strategy(_strategy_spec(section))
     test = open_dataset(
         section.test, section.task.labels, workspace.folder, field="spec.evaluation.dataset"
     ).images(section.task.image)
@@ -59,6 +60,13 @@ def run(
 
     state = run_rounds(plan, grid, strategy, state, judge=judge, commit=commit)
     return _leave(workspace, state, _summaries(clients, len(section.task.labels)))
+
+
+def _strategy_spec(section: FederationSection) -> StrategySpec:
+    """The mean of one client is its own work: centralised training, whatever the run's strategy."""
+    return (
+        StrategySpec() if section.pooling is Pooling.CENTRALISED else section.federation.strategy
+    )
 
 
 def _first_model(

@@ -31,7 +31,8 @@ def find_field(path: str) -> tuple[str, Schema]:
         if candidate in known:
             return known[candidate]
     near = nearest(plain, known) or nearest(f"spec.{plain}", known)
-    ending = [name for name in known if name.rsplit(".", 1)[-1].lower() == plain.lower()]
+    last = plain.rsplit(".", 1)[-1].lower()
+    ending = [name for name in known if name.rsplit(".", 1)[-1].lower() == last]
     hint = f"did you mean {near or ' or '.join(ending[:3])}?" if near or ending else "try spec"
     raise SpecError.of(path, f"is not a field of a GPTFLRun; {hint}")
 

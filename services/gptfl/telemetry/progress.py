@@ -7,7 +7,7 @@ from rich.text import Text
 
 from gptfl.store.runs import RunStatus, StepState, StepStatus
 from gptfl.telemetry import words
-from gptfl.telemetry.events import Event, RunStarted, StepProgress, StepStarted
+from gptfl.telemetry.events import Event, RunStarted, StepProgress
 from gptfl.telemetry.status import apply
 
 WIDE = 72
@@ -72,18 +72,15 @@ class Progress:
         paces = self.paces
         if isinstance(event, RunStarted):
             paces = {}
-        if isinstance(event, StepStarted):
-            paces = {**paces, event.step: Pace(event.at, 0, event.at, 0)}
         if isinstance(event, StepProgress):
             paces = {**paces, event.step: self._pace(event)}
         return Progress(apply(self.status, event), paces)
 
     def _pace(self, event: StepProgress) -> Pace:
-        """The first report of a step says where it starts; going backwards is a new start."""
+        """The first report of a step says where it starts, after loading and resuming; going
+        backwards is a new start."""
         pace = self.paces.get(event.step)
-        step = self.status.step(event.step)
-        is_first = step is None or step.total == 0
-        if pace is None or event.done < pace.done or (is_first and event.done > 1):
+        if pace is None or event.done < pace.done:
             return Pace(event.at, event.done, event.at, event.done)
         return replace(pace, at=event.at, done=event.done)
 

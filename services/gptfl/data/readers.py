@@ -128,8 +128,7 @@ def _split_of(file: Path) -> str:
 
 def _parquet(files: list[Path]) -> datasets.Dataset:
     """Rows that stay on disk, however many."""
-    with Quiet():
-        return datasets.Dataset.from_parquet([str(file) for file in files])
+    return datasets.Dataset.from_parquet([str(file) for file in files])
 
 
 def _csv(files: list[Path]) -> datasets.Dataset:
@@ -142,8 +141,7 @@ def hub(spec: DatasetSpec, field: str) -> datasets.Dataset:
     """The part `spec.split` of a data set of the hub, or of its copy in the cache."""
     name = spec.uri.removeprefix("hf://")
     try:
-        with Quiet():
-            return datasets.load_dataset(name, split=spec.split, revision=spec.revision)
+        return datasets.load_dataset(name, split=spec.split, revision=spec.revision)
     except ValueError as error:
         where = "split" if "split" in str(error).lower() else "uri"
         raise DataError(f"{field}.{where}: {spec.uri}: {one_line(error)}") from error

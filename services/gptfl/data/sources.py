@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 
 from gptfl.data.check import BUILTIN, layout
-from gptfl.data.readers import Parts, digits, hub, media_folder, one_line, tables
+from gptfl.data.readers import Parts, Quiet, digits, hub, media_folder, one_line, tables
 from gptfl.errors import DataError
 from gptfl.freshness import local_path
 from gptfl.spec.data import DataFormat, DatasetSpec
@@ -41,17 +41,21 @@ def open_source(spec: DatasetSpec, folder: Path, field: str) -> Source:
     Raises DataError for what is missing, empty, of an unknown kind, or out of reach.
     """
     path = local_path(spec.uri, folder)
-    if path is not None:
-        rows = _part(_local(spec, path, field), spec, field)
-    elif spec.uri in BUILTIN:
-        rows = _part(digits(), spec, field)
-    else:
-        rows = hub(spec, field)
+    with Quiet():
+        rows = _rows(spec, path, field)
     if not len(rows):
         raise DataError(f"{field}.split: {spec.split} of {spec.uri} is empty; name another part")
     root = folder if path is None else path if path.is_dir() else path.parent
     sample, label = _sample_column(rows, spec, field), _label_column(rows, spec, field)
-    return Source(_undecoded(rows), sample, label, root, spec.uri)
+    return Source(rows, sample, label, root, spec.uri)
+
+
+def _rows(spec: DatasetSpec, path: Path | None, field: str) -> datasets.Dataset:
+    if path is not None:
+        return _undecoded(_part(_local(spec, path, field), spec, field))
+    if spec.uri in BUILTIN:
+        return _undecoded(_part(digits(), spec, field))
+    return _undecoded(hub(spec, field))
 
 
 def _local(spec: DatasetSpec, path: Path, field: str) -> Parts:

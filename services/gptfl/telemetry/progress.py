@@ -66,6 +66,8 @@ class Progress:
 
     status: RunStatus
     paces: dict[str, Pace] = field(default_factory=dict)
+    has_begun: bool = False
+    """False while the run's data are still being looked at."""
 
     def after(self, event: Event) -> "Progress":
         """What is seen after an event."""
@@ -74,7 +76,7 @@ class Progress:
             paces = {}
         if isinstance(event, StepProgress):
             paces = {**paces, event.step: self._pace(event)}
-        return Progress(apply(self.status, event), paces)
+        return Progress(apply(self.status, event), paces, has_begun=True)
 
     def _pace(self, event: StepProgress) -> Pace:
         """The first report of a step says where it starts, after loading and resuming; going

@@ -92,7 +92,7 @@ class LiveScreen:
         symbols = ASCII if self._console.options.ascii_only else UNICODE
         steps = progress.status.steps
         indent = max((len(title(step.name)) for step in steps), default=0)
-        lines = [_heading(progress.status, now)]
+        lines = [_heading(progress, now)]
         lines += [
             step_line(progress, step, now=now, width=width, indent=indent, symbols=symbols)
             for step in steps
@@ -100,13 +100,12 @@ class LiveScreen:
         return Text("\n", no_wrap=True).join(lines)
 
 
-def _heading(status: RunStatus, now: datetime) -> Text:
+def _heading(progress: Progress, now: datetime) -> Text:
+    status = progress.status
     spent = ((status.finished or now) - status.started).total_seconds()
     done = sum(step.state is StepState.DONE for step in status.steps)
-    return Text.assemble(
-        (f" {status.name}", "bold"),
-        (f"  {done} of {len(status.steps)} steps  {words.clock(spent)}", "dim"),
-    )
+    where = f"{done} of {len(status.steps)} steps" if progress.has_begun else "looking at the data"
+    return Text.assemble((f" {status.name}", "bold"), (f"  {where}  {words.clock(spent)}", "dim"))
 
 
 class PlainScreen:

@@ -1,8 +1,12 @@
 """Reads a request's body up to a limit, so that no client can fill the server's memory."""
 
+import logging
+
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("gptfl.serving")
 
 
 class LimitedBody:
@@ -20,18 +24,20 @@ class LimitedBody:
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
-        body = await self._read(receive, self._declared(scope))
-        if body is None:
+        try:
+            body = await self._read(receive, self._declared(scope))
+        except _TooLargeError:
             await self._refuse(scope, receive, send)
             return
-        await self._app(scope, _Replay(body, receive), send)
+        if body is not None:
+            await self._app(scope, _Replay(body, receive), send)
 
     def _declared(self, scope: Scope) -> int:
         length = Headers(scope=scope).get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else 0
 
     async def _read(self, receive: Receive, declared: int) -> bytes | None:
-        """The body; None when it is too large, or the client has gone."""
+        """The body; None when the client has gone."""
         chunks: list[bytes] = []
         size = 0
         more = True
@@ -44,15 +50,21 @@ class LimitedBody:
             size += len(chunk)
             if size <= self._limit and declared <= self._limit:
                 chunks.append(chunk)
-        return b"".join(chunks) if max(size, declared) <= self._limit else None
+        if max(size, declared) > self._limit:
+            raise _TooLargeError
+        return b"".join(chunks)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"body: has more than {self._limit} bytes; send smaller images, or fewer"
+        log.info("400 %s %s", scope["method"], message)
         response = JSONResponse(
-            {"error": f"body: has more than {self._limit} bytes; send smaller images, or fewer"},
-            status_code=400,
-            headers={"connection": "close"},
+            {"error": message}, status_code=400, headers={"connection": "close"}
         )
         await response(scope, receive, send)
+
+
+class _TooLargeError(Exception):
+    """A body of more bytes than the limit."""
 
 
 class _Replay:

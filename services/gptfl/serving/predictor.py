@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,10 @@ class Predictor(Model):  # type: ignore[misc]  # kserve has no types
         """Answers a v1 body or a v2 request. Raises InvalidInput, which becomes status 400."""
         answer = self._answer_v2 if isinstance(payload, InferRequest) else self._answer_v1
         return await self._on_thread(answer, payload)
+
+    async def explain(self, payload: Any, headers: Mapping[str, str] | None = None) -> NoReturn:
+        """There is nothing here that explains; becomes status 501."""
+        raise NotImplementedError(f"{self.name}: cannot explain; use :predict")
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """The tensors of which a v2 request has one."""

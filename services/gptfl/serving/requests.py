@@ -8,6 +8,7 @@ import base64
 import binascii
 import io
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ MAX_INSTANCES = 256
 MAX_PIXELS = 64_000_000
 """Pixels in one request before they are brought to the model's shape, so that a few kilobytes
 cannot unpack to gigabytes."""
+ALLOWED_PIXELS = f"the {MAX_PIXELS:,} that a request may have; send smaller images, or fewer"
 MAX_SIDE = 16_384
 """Pixels in a row or column: bringing an image to the model's shape takes memory by the side."""
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -104,8 +106,8 @@ class _PixelBudget:
         self._left -= height * width
         if self._left < 0:
             raise RequestError(
-                f"{path}: has {width} × {height} pixels, and a request may have {MAX_PIXELS:,} "
-                "in all; send smaller images, or fewer"
+                f"{path}: has {width} × {height} pixels, with those before it more than "
+                f"{ALLOWED_PIXELS}"
             )
 
 
@@ -179,7 +181,11 @@ def _images_of_pixels(tensor: Tensor, shape: ImageShape) -> torch.Tensor:
         )
     images = torch.from_numpy(flat.reshape(tuple(tensor.shape)))
     # A side has at least 4 pixels and a pixel at most 3 channels, so the two never look the same.
-    return images if each == first else images.permute(0, 3, 1, 2).contiguous()
+    if each == first:
+        return images
+    # A plain `contiguous()` keeps the strides of a single channel, and by strides torch chooses how
+    # it adds up: the same pixels would get other last digits.
+    return images.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
 
 
 def _check_count(path: str, count: int) -> None:
@@ -229,8 +235,13 @@ def _uint8(path: str, values: Any, form: str) -> npt.NDArray[np.uint8]:
 def _opened(path: str, data: bytes, budget: _PixelBudget) -> Image.Image:
     """The image with its header read and nothing unpacked yet."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with warnings.catch_warnings():
+            # Pillow's own limit comes later than the one here, and only warns.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError:
+        raise RequestError(f"{path}: has more pixels than {ALLOWED_PIXELS}") from None
+    except (OSError, ValueError, SyntaxError):
         raise RequestError(f"{path}: is not an image; send PNG, JPEG or WebP as base64") from None
     budget.take(path, image.height, image.width)
     return image

@@ -1,4 +1,4 @@
-"""Serves a model folder over HTTP, and gRPC when asked, until it is told to stop."""
+"""Serves a model folder over HTTP until it is told to stop."""
 
 import contextlib
 import errno
@@ -27,7 +27,6 @@ def serve(
     name: str,
     port: int = 8080,
     host: str = "127.0.0.1",
-    grpc_port: int | None = None,
     threads: int = 1,
 ) -> None:
     """Answers under `/v1/models/{name}` and `/v2/models/{name}` until SIGTERM or SIGINT.
@@ -57,9 +56,10 @@ def serve(
                 timeout_keep_alive=65,
             )
         )
-        with _port_errors(host, port), _stopped_by_signals(server):
+        with _port_errors(host, port), _stopped_by_signals(server), _logged():
             log.info("serving %s at http://%s:%d/v1/models/%s:predict", name, host, port, name)
             server.run(sockets=[listener])
+            log.info("stopped")
 
 
 @contextlib.contextmanager
@@ -94,6 +94,20 @@ def _port_errors(host: str, port: int) -> Iterator[None]:
         if reason is None:
             raise
         raise GPTFLError(f"port {port} of {host}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Start, stop and refused requests as lines on standard error; what went well is counted in
+    the metrics."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 @contextlib.contextmanager

@@ -27,20 +27,20 @@ class Cell:
     """A cell of a heat map."""
 
     shade: float
-    """From 0, empty, to 1, the darkest."""
+    """From 0, as light as the ground, to 1, the darkest."""
     text: str
     tip: str
 
 
 def heat_map(
-    cells: Sequence[Sequence[Cell]],
+    cells: Sequence[Sequence[Cell | None]],
     rows: Sequence[str],
     columns: Sequence[str],
     *,
     label: str,
     row_height: int,
 ) -> Markup:
-    """A grid of shaded cells with names at the left and on top."""
+    """A grid of shaded cells, None where it is empty, with names at the left and on top."""
     width = 100 / max(len(columns), 1)
     parts = [
         Markup('<rect class="ground" width="100%" height="100%"/>'),
@@ -50,7 +50,7 @@ def heat_map(
             _cell(cell, column * width, row * row_height, width, row_height)
             for row, line in enumerate(cells)
             for column, cell in enumerate(line)
-            if cell.shade or cell.text
+            if cell is not None
         ),
     ]
     return svg("heat", len(rows) * row_height, label, parts)

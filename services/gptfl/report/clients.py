@@ -98,9 +98,11 @@ def _distribution(shown: Sequence[ClientSummary], labels: Sequence[str], of: int
             Cell(
                 # The root keeps small counts apart from none at all.
                 shade=math.sqrt(n / most),
-                text=count(n) if n and with_counts else "",
+                text=count(n) if with_counts else "",
                 tip=f"{client.name}\n{label}\t{counted(n, 'sample')}",
             )
+            if n
+            else None
             for label, n in zip(labels, client.label_counts, strict=True)
         ]
         for client in shown

@@ -58,10 +58,12 @@ def _matrix(arm: Arm, scores: ModelScores, labels: Sequence[str]) -> Figure:
         [
             Cell(
                 # The root lets a single mistake be seen.
-                shade=math.sqrt(n / (sum(row) or 1)),
-                text=count(n) if n and with_counts else "",
+                shade=math.sqrt(n / sum(row)),
+                text=count(n) if with_counts else "",
                 tip=_tip(true, taken, n, sum(row)),
             )
+            if n
+            else None
             for taken, n in zip(labels, row, strict=True)
         ]
         for true, row in zip(labels, scores.confusion, strict=True)
@@ -90,7 +92,7 @@ def _matrix(arm: Arm, scores: ModelScores, labels: Sequence[str]) -> Figure:
 
 def _tip(true: str, taken: str, samples: int, of: int) -> str:
     head = f"{true}, recognised" if true == taken else f"{true}, taken for {taken}"
-    return f"{head}\n{counted(samples, 'sample')}\t{percent(samples / (of or 1))}"
+    return f"{head}\n{counted(samples, 'sample')}\t{percent(samples / of)}"
 
 
 def _pairs(scores: ModelScores, labels: Sequence[str]) -> Table | None:

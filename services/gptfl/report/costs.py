@@ -125,12 +125,13 @@ def _step_cost(facts: Facts, name: str, artifact: Artifact, longest: float) -> S
 
 
 def _work(facts: Facts, name: str, seconds: float) -> str:
-    """``2,202 images, 35.3 a second``."""
+    """``2,202 images, 35.3 a second``, or ``30 rounds, 3.3 s each``."""
     amount, unit = _amount(facts, name)
-    if not unit:
-        return ""
-    rate = f", {number(amount / seconds, 1)} a second" if amount > 1 and seconds >= 0.05 else ""
-    return f"{counted(amount, unit)}{rate}"
+    if amount < 2 or seconds < 0.05:
+        return counted(amount, unit) if unit else ""
+    rate = amount / seconds
+    each = f"{number(rate, 1)} a second" if rate >= 1 else f"{duration(1 / rate)} each"
+    return f"{counted(amount, unit)}, {each}"
 
 
 def _amount(facts: Facts, name: str) -> tuple[int, str]:

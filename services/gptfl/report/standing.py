@@ -37,6 +37,8 @@ class Standing:
 
     chips: tuple[Chip, ...]
     missing: tuple[Missing, ...]
+    failed: bool
+    """Whether it has ended before it was whole."""
     message: str
     """What a failed run said."""
     made: str
@@ -52,6 +54,7 @@ def standing(facts: Facts) -> Standing:
     return Standing(
         chips=tuple(_chips(facts)),
         missing=tuple(Missing(step.name, _why(facts, step.name)) for step in facts.missing),
+        failed=status is not None and status.phase in (Phase.FAILED, Phase.INTERRUPTED),
         message=status.message if status and facts.missing else "",
         made=_date(last) if last else "",
         model_digest=model.digest if model else None,
@@ -63,7 +66,7 @@ def _chips(facts: Facts) -> list[Chip]:
     if facts.missing:
         phase = facts.status.phase if facts.status else Phase.RUNNING
         words = {Phase.FAILED: "Failed", Phase.INTERRUPTED: "Interrupted"}
-        chips.append(Chip(words.get(phase, "Unfinished"), "bad"))
+        chips.append(Chip(words[phase], "bad") if phase in words else Chip("Unfinished"))
     gate = facts.evaluation.gate if facts.evaluation else None
     if gate is not None and gate.minimum > 0:
         word, style = ("passed", "good") if gate.passed else ("not passed", "bad")
@@ -80,7 +83,9 @@ def _why(facts: Facts, name: str) -> str:
     if step.state is StepState.FAILED:
         return f"failed: {step.message or 'it left no message'}"
     if step.state is StepState.RUNNING and step.total:
-        return f"stopped at {step.done:,} of {step.total:,} {step.unit}".rstrip()
+        far = f"{step.done:,} of {step.total:,} {step.unit}".rstrip()
+        running = facts.status is not None and facts.status.phase is Phase.RUNNING
+        return f"at {far}" if running else f"stopped at {far}"
     return "not done yet"
 
 

@@ -84,7 +84,7 @@ def test_a_hundred_thousand_rounds_are_thinned() -> None:
 
 
 def test_cells_stand_in_their_row_and_column_with_their_shade() -> None:
-    cells = [[Cell(1, "9", "right"), Cell(0.25, "1", "wrong")], [Cell(0, "", ""), Cell(1, "4", "")]]
+    cells = [[Cell(1, "9", "right"), Cell(0.25, "1", "wrong")], [None, Cell(1, "4", "")]]
     root = parse(heat_map(cells, ["a", "b"], ["a", "b"], label="Confusion", row_height=30))
     boxes = [
         (box.get("x"), box.get("y"), box.get("width"), box.get("fill-opacity"))

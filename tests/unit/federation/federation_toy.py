@@ -30,6 +30,7 @@ class Toy:
     """The clients by name; client i holds (i + 1) * 10 samples and goes halfway to its goal."""
 
     names: Sequence[str] = tuple(GOALS)
+    goals: Mapping[str, tuple[float, float]] = field(default_factory=lambda: GOALS)
     spoil: Callable[[str, int, RecordDict], RecordDict] = lambda name, number, content: content
     """Turns the reply of a client in a round into another; may raise."""
     calls: list[tuple[int, str, int]] = field(default_factory=list)
@@ -53,7 +54,7 @@ class Toy:
         return InProcessGrid(app, range(1, len(self.names) + 1))
 
     def reply(self, name: str, weights: Weights) -> RecordDict:
-        goal = np.array(GOALS[name], np.float32)
+        goal = np.array(self.goals[name], np.float32)
         point = weights["point"] + (goal - weights["point"]) / np.float32(2)
         metrics = {
             "num-examples": self.samples(name),

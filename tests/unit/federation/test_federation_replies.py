@@ -161,7 +161,7 @@ def test_a_missing_reply_is_none_and_strangers_and_repeats_are_dropped() -> None
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: RecordDict(), 0),
+        (RecordDict, 0),
         (lambda: RecordDict({"config": ConfigRecord({"ab": "", "c": 1, "d": [True, False]})}), 34),
         (lambda: RecordDict({"m": MetricRecord({"x": 1.0, "y": [1.0, 2.0]})}), 27),
     ],

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 
 from gptfl.data.images import ImageSet, decode_image
 from gptfl.data.labels import label_positions
-from gptfl.data.sources import Source, open_source
+from gptfl.data.sources import open_source
 from gptfl.errors import DataError
 from gptfl.spec.data import DatasetSpec
 from gptfl.spec.task import ImageShape
+
+ROWS_AT_ONCE = 256
+"""Encoded samples held at a time while they are decoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +55,14 @@ class LabelledDataset:
         out = torch.empty(
             (len(chosen), shape.channels, shape.height, shape.width), dtype=torch.uint8
         )
-        for place, row in enumerate(chosen.tolist()):
-            out[place] = self._image(row, shape)
+        for start in range(0, len(chosen), ROWS_AT_ONCE):
+            rows = chosen[start : start + ROWS_AT_ONCE]
+            cells = self.hf[rows][self.sample_column]
+            for place, (row, cell) in enumerate(zip(rows.tolist(), cells, strict=True), start):
+                out[place] = self._image(cell, row, shape)
         return ImageSet(out, torch.from_numpy(self.labels[chosen]))
 
-    def _image(self, row: int, shape: ImageShape) -> torch.Tensor:
-        value = self.hf[row][self.sample_column]
+    def _image(self, value: Any, row: int, shape: ImageShape) -> torch.Tensor:
         try:
             return decode_image(self._source(value), shape)
         except DataError as error:
@@ -94,7 +99,7 @@ def open_dataset(
     `folder` is where relative paths start; `field` is the path of `spec` in the run's file, for
     error lines. Raises DataError for what is missing, empty, unreadable or labelled otherwise.
     """
-    source: Source = open_source(spec, folder, field)
+    source = open_source(spec, folder, field)
     positions = label_positions(source, spec, labels, field)
     return LabelledDataset(
         source.rows, source.sample_column, positions, tuple(labels), source.root, field

@@ -63,7 +63,7 @@ class TestBuiltin:
             for side in (8, 32)
         }  # fmt: skip
         assert len(sizes) == 1
-        assert sizes.pop() < 110_000
+        assert sizes.pop() < 50_000
 
     def test_the_names_that_are_checked_are_the_names_that_are_built(self) -> None:
         assert sorted(BUILTIN) == sorted(BUILDERS)

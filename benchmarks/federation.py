@@ -120,8 +120,7 @@ def bare(setting: Setting) -> Weights:
 def train_bare(module: nn.Module, share: Share, local: LocalSpec, seed: int) -> int:
     """One client's turn: plain SGD over shuffled batches; returns its number of samples."""
     data = share.samples()
-    rate = local.optimizer.learning_rate
-    optimizer = torch.optim.SGD(module.parameters(), lr=rate, weight_decay=0.0)
+    optimizer = torch.optim.SGD(module.parameters(), lr=local.optimizer.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)  # for dropout
     module.train()
@@ -189,9 +188,13 @@ def main() -> int:
             columns.append(f"{each:{12 if kind == 0 else 10}.1f}{ratio:8.3f}")
         same = all(np.array_equal(ends[name][key], reference[key]) for key in reference)
         print(f"{name:20}{''.join(columns)}  {'yes' if same else 'NO'}")
-    return 0 if all(
-        np.array_equal(end[key], reference[key]) for end in ends.values() for key in reference
-    ) else 1
+    return (
+        0
+        if all(
+            np.array_equal(end[key], reference[key]) for end in ends.values() for key in reference
+        )
+        else 1
+    )
 
 
 if __name__ == "__main__":

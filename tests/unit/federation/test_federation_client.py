@@ -19,10 +19,9 @@ from gptfl.federation.cohort import Share
 from gptfl.federation.grid import InProcessGrid
 from gptfl.federation.orders import Orders
 from gptfl.federation.warm import WarmModel
-from gptfl.spec.federation import LocalSpec
-from gptfl.spec.pretraining import OptimizerName, OptimizerSpec
+from gptfl.spec.federation import LocalOptimizerSpec, LocalSpec
 
-RATE = OptimizerSpec(name=OptimizerName.SGD, learning_rate=0.1)
+RATE = LocalOptimizerSpec(learning_rate=0.1)
 
 
 def images(*labels: int) -> ImageSet:

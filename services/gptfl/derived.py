@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from gptfl.cli.reference import command_page
 from gptfl.spec.crd import crd_yaml
 from gptfl.spec.reference import reference_page
 from gptfl.telemetry.metrics import metrics_page
@@ -12,6 +13,7 @@ FILES = {
     "charts/gptfl/crds/gptflruns.yaml": crd_yaml,
     "docs/reference/run.md": reference_page,
     "docs/reference/metrics.md": metrics_page,
+    "docs/reference/command-line.md": command_page,
 }
 
 

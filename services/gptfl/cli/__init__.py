@@ -22,9 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _exit_code(arguments: list[str], *, debug: bool) -> int:
     try:
-        code = app(arguments, prog_name="gptfl", standalone_mode=False)
-        # typer turns Ctrl-C into this code and says nothing.
-        return _interrupted() if code == INTERRUPTED else code or 0
+        return app(arguments, prog_name="gptfl", standalone_mode=False) or 0
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 2
@@ -32,7 +30,7 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int:
         command = error.ctx.command_path if error.ctx else "gptfl"
         return _say(f"{error.format_message().rstrip('.')}; see '{command} --help'", 2)
     except (click.Abort, KeyboardInterrupt):
-        return _interrupted()
+        return _say("interrupted; run the same command to go on", INTERRUPTED)
     except GPTFLError as error:
         if debug:
             traceback.print_exc()
@@ -43,10 +41,6 @@ def _exit_code(arguments: list[str], *, debug: bool) -> int:
         said = " ".join(str(error).split()) or "no message"
         hint = "" if debug else "; add --debug to see where"
         return _say(f"{type(error).__name__}: {said}{hint}", 1)
-
-
-def _interrupted() -> int:
-    return _say("interrupted; run the same command to go on", INTERRUPTED)
 
 
 def _say(message: str, code: int) -> int:

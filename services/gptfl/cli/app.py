@@ -1,84 +1,69 @@
-"""The commands and their options; what a command does is imported when it is called."""
+"""The commands and their options; what a command does is imported when it is called.
+
+click alone: typer and rich help would double the time until `gptfl --help` answers.
+"""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-import typer.core
+import click
 
-# Plain help costs a third of the start-up time of rich help, and typer escapes plain help for rich.
-typer.core.HAS_RICH = False
+HELP = ["-h", "--help"]
 
-app = typer.Typer(
-    name="gptfl",
-    help="Federated learning that starts from synthetic data: one file, from label names to a "
-    "model that answers.",
-    epilog="Errors are one line; --debug, anywhere, adds the traceback.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+file_argument = click.argument("file", type=click.Path(path_type=Path), help="A GPTFLRun in YAML.")
+run_argument = click.argument("run", help="The run's name, or NAMESPACE/NAME.")
+key_argument = click.argument("key", help="The first characters of a key.")
+store_option = click.option(
+    "--store",
+    metavar="URI",
+    help="The artifact store; else $GPTFL_STORE, or .gptfl in this folder.",
 )
-artifacts = typer.Typer(help="Look into the store: what was made, and from what.")
-app.add_typer(artifacts, name="artifacts", no_args_is_help=True, rich_help_panel=None)
-
-File = Annotated[Path, typer.Argument(metavar="FILE", help="A GPTFLRun in YAML.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's name, or NAMESPACE/NAME.")]
-Key = Annotated[str, typer.Argument(metavar="KEY", help="The first characters of a key.")]
-StoreUri = Annotated[
-    str | None,
-    typer.Option(
-        "--store",
-        metavar="URI",
-        help="The artifact store; else $GPTFL_STORE, or .gptfl in this folder.",
-    ),
-]
+PORT = click.IntRange(1, 65_535)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"gptfl {version('gptfl')}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")
-    ] = False,
-) -> None:
-    return None
+@click.group(
+    context_settings={"help_option_names": HELP, "max_content_width": 100},
+    epilog="Errors are one line; --debug, anywhere, adds the traceback.",
+)
+@click.version_option(package_name="gptfl", message="%(prog)s %(version)s")
+def app() -> None:
+    """Federated learning that starts from synthetic data: one file, from label names to a model
+    that answers."""
 
 
 @app.command()
+@file_argument
+@store_option
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Shards drawn at the same time; the result is the same.",
+)
+@click.option(
+    "--metrics-port", type=PORT, metavar="PORT", help="Serve Prometheus metrics meanwhile."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 def run(
-    file: File,
     *,
-    store: StoreUri = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Shards drawn at the same time; the result is the same."),
-    ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(min=1, max=65535, metavar="PORT", help="Serve Prometheus metrics meanwhile."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="The result as JSON.")] = False,
+    file: Path,
+    store: str | None,
+    workers: int | None,
+    metrics_port: int | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Do all of a run that is not done yet."""
     from gptfl.cli.run import run_file
 
     run_file(
-        file, store=store, workers=workers, metrics_port=metrics_port, quiet=quiet, as_json=json
+        file, store=store, workers=workers, metrics_port=metrics_port, quiet=quiet, as_json=as_json
     )
 
 
 @app.command()
-def validate(file: File) -> None:
+@file_argument
+def validate(file: Path) -> None:
     """Check a run's file and that what it names is there."""
     from gptfl.cli.run import validate_file
 
@@ -86,38 +71,36 @@ def validate(file: File) -> None:
 
 
 @app.command()
-def status(
-    run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="A run's name; all runs without one.")
-    ] = None,
-    store: StoreUri = None,
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
+@click.argument("run", required=False, help="A run's name; all runs without one.")
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def status(run: str | None, store: str | None, *, as_json: bool) -> None:
     """Show how far runs are, or one run step by step."""
     from gptfl.cli.status import show_run, show_runs
 
-    show_run(run, store, as_json=json) if run else show_runs(store, as_json=json)
+    if run:
+        show_run(run, store, as_json=as_json)
+    else:
+        show_runs(store, as_json=as_json)
 
 
 @app.command()
-def report(
-    run: Run,
-    store: StoreUri = None,
-    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-) -> None:
+@run_argument
+@store_option
+@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+def report(run: str, store: str | None, *, open_it: bool) -> None:
     """Print where the report of a run is."""
     from gptfl.cli.report import show_report
 
-    show_report(run, store, open_it=open_)
+    show_report(run, store, open_it=open_it)
 
 
 @app.command()
-def serve(
-    run: Run,
-    store: StoreUri = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8080,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-) -> None:
+@run_argument
+@store_option
+@click.option("--port", type=PORT, default=8080, show_default=True, help="The port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+def serve(run: str, store: str | None, port: int, host: str) -> None:
     """Answer requests with a run's model (KServe v1 and v2)."""
     from gptfl.cli.serve import serve_run
 
@@ -125,15 +108,12 @@ def serve(
 
 
 @app.command()
-def explain(
-    field: Annotated[
-        str, typer.Argument(metavar="[FIELD]", help="Such as spec.federation.strategy.")
-    ] = "",
-) -> None:
+@click.argument("field", default="", help="Such as spec.federation.strategy.")
+def explain(field: str) -> None:
     """Explain a field of a GPTFLRun, as kubectl explain does."""
     from gptfl.spec.explain import explain as explained
 
-    typer.echo(explained(field))
+    click.echo(explained(field))
 
 
 @app.command()
@@ -141,11 +121,17 @@ def crd() -> None:
     """Print the CustomResourceDefinition of GPTFLRun."""
     from gptfl.spec.crd import crd_yaml
 
-    typer.echo(crd_yaml(), nl=False)
+    click.echo(crd_yaml(), nl=False)
+
+
+@app.group()
+def artifacts() -> None:
+    """Look into the store: what was made, and from what."""
 
 
 @artifacts.command("list")
-def list_artifacts(store: StoreUri = None) -> None:
+@store_option
+def list_artifacts(store: str | None) -> None:
     """List all artifacts."""
     from gptfl.cli.artifacts import list_all
 
@@ -153,7 +139,9 @@ def list_artifacts(store: StoreUri = None) -> None:
 
 
 @artifacts.command()
-def show(key: Key, store: StoreUri = None) -> None:
+@key_argument
+@store_option
+def show(key: str, store: str | None) -> None:
     """Show an artifact's files, inputs, cost and numbers."""
     from gptfl.cli.artifacts import show_one
 
@@ -161,7 +149,9 @@ def show(key: Key, store: StoreUri = None) -> None:
 
 
 @artifacts.command()
-def lineage(key: Key, store: StoreUri = None) -> None:
+@key_argument
+@store_option
+def lineage(key: str, store: str | None) -> None:
     """Show what an artifact was made from."""
     from gptfl.cli.artifacts import show_lineage
 
@@ -169,12 +159,9 @@ def lineage(key: Key, store: StoreUri = None) -> None:
 
 
 @artifacts.command()
-def verify(
-    key: Annotated[
-        str | None, typer.Argument(metavar="[KEY]", help="An artifact; all without one.")
-    ] = None,
-    store: StoreUri = None,
-) -> None:
+@click.argument("key", required=False, help="The first characters of a key; all without one.")
+@store_option
+def verify(key: str | None, store: str | None) -> None:
     """Check every file against its digest."""
     from gptfl.cli.artifacts import verify as verify_artifacts
 
@@ -182,7 +169,9 @@ def verify(
 
 
 @artifacts.command()
-def remove(key: Key, store: StoreUri = None) -> None:
+@key_argument
+@store_option
+def remove(key: str, store: str | None) -> None:
     """Remove an artifact; it is made again when needed."""
     from gptfl.cli.artifacts import remove_one
 
@@ -190,18 +179,11 @@ def remove(key: Key, store: StoreUri = None) -> None:
 
 
 @artifacts.command()
-def prune(
-    store: StoreUri = None,
-    older_than: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Only what is older: 30d, 12h, 90m.")
-    ] = None,
-    unreachable: Annotated[
-        bool, typer.Option("--unreachable", help="Only what no run in the store uses.")
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go, and keep it.")
-    ] = False,
-) -> None:
+@store_option
+@click.option("--older-than", metavar="AGE", help="Only what is older: 30d, 12h, 90m.")
+@click.option("--unreachable", is_flag=True, help="Only what no run in the store uses.")
+@click.option("--dry-run", is_flag=True, help="Say what would go, and keep it.")
+def prune(*, store: str | None, older_than: str | None, unreachable: bool, dry_run: bool) -> None:
     """Remove artifacts by age, reachability, or both."""
     from gptfl.cli.artifacts import prune as prune_artifacts
 

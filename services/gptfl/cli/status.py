@@ -70,7 +70,7 @@ def _row(folder: RunFolder, status: RunStatus) -> tuple[str, ...]:
 def _step_row(step: StepStatus) -> tuple[str, ...]:
     state = "Cached" if step.cached else step.state.value
     time = words.duration(step.seconds) if step.seconds else "-"
-    numbers = [f"{name} {words.number(value)}" for name, value in best_metrics(step.metrics)]
+    numbers = [f"{name} {value}" for name, value in best_metrics(step.metrics)]
     if step.state in (StepState.RUNNING, StepState.PENDING) and step.total:
         numbers.insert(0, f"{step.done:,}/{step.total:,} {step.unit}")
     return (

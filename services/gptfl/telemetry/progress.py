@@ -179,13 +179,23 @@ SHOWN = ("accuracy", "loss", "gradient_diversity", "kept", "dropped")
 """Numbers that are worth a place on a line, the most wanted first."""
 
 
-def best_metrics(metrics: dict[str, float]) -> list[tuple[str, float]]:
-    """Those of the numbers that are shown, in the order in which they are wanted."""
-    return [(name, metrics[name]) for name in SHOWN if name in metrics]
+COUNTED = ("kept", "dropped")
 
 
-def _metric(name: str, value: float) -> Text:
-    return Text.assemble((f"{name.replace('_', ' ')} ", "dim"), (words.number(value), "green"))
+def best_metrics(metrics: dict[str, float]) -> list[tuple[str, str]]:
+    """Name and words of those numbers that are shown, in the order in which they are wanted."""
+    return [
+        (
+            name.replace("_", " "),
+            f"{metrics[name]:,.0f}" if name in COUNTED else words.number(metrics[name]),
+        )
+        for name in SHOWN
+        if name in metrics
+    ]
+
+
+def _metric(name: str, value: str) -> Text:
+    return Text.assemble((f"{name} ", "dim"), (value, "green"))
 
 
 def _fit(parts: list[Text], width: int) -> Text:

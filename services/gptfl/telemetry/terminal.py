@@ -166,5 +166,5 @@ def _milestone(event: Event) -> str | None:
 
 
 def _said(metrics: dict[str, float]) -> str:
-    best = [f", {name} {words.number(value)}" for name, value in best_metrics(metrics)]
+    best = [f", {name} {value}" for name, value in best_metrics(metrics)]
     return "".join(best)

@@ -112,6 +112,7 @@ def run(
     previous = latest_status(store, spec.metadata.name, spec.metadata.namespace)
     runs.write_spec(dump_run(spec))
     recorder = StatusRecorder(runs, first_status(spec))
+    store.blobs.sweep()
     with runs.hold():
         try:
             outcome = execute(

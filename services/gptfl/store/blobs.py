@@ -132,14 +132,8 @@ class FolderBlobs:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        parent = self._root / "tmp"
-        with _as_store_error(parent):
-            parent.mkdir(exist_ok=True)
-            folder = Path(tempfile.mkdtemp(dir=parent))
-            handle = os.open(folder, os.O_RDONLY)
+        folder, handle = self._held_folder()
         try:
-            # Held while it is used, so that `sweep` knows it from what a killed process left.
-            _flock(handle, fcntl.LOCK_EX)
             yield folder
         except OSError as error:
             # What is written here is the store's; what a stage reads elsewhere is not.
@@ -151,9 +145,26 @@ class FolderBlobs:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(handle)
 
+    def _held_folder(self) -> tuple[Path, int]:
+        """A new folder and the lock on it, from which `sweep` knows that it is in use."""
+        parent = self._root / "tmp"
+        with _as_store_error(parent):
+            parent.mkdir(exist_ok=True)
+            while True:
+                folder = Path(tempfile.mkdtemp(dir=parent))
+                handle = _open_folder(folder)
+                if handle is not None:
+                    _flock(handle, fcntl.LOCK_EX)
+                    if folder.is_dir():
+                        return folder, handle
+                    # Swept before it was locked.
+                    os.close(handle)
+
     def sweep(self) -> None:
         for folder in (self._root / "tmp").glob("*/"):
-            handle = os.open(folder, os.O_RDONLY)
+            handle = _open_folder(folder)
+            if handle is None:
+                continue
             try:
                 if _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB):
                     shutil.rmtree(folder, ignore_errors=True)
@@ -207,6 +218,14 @@ class FolderBlobs:
                 os.fsync(file.fileno())
             target.parent.mkdir(parents=True, exist_ok=True)
             yield staged
+
+
+def _open_folder(folder: Path) -> int | None:
+    """A handle of the folder, or None when another process has just removed it."""
+    try:
+        return os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
 
 
 def _flock(handle: int, operation: int) -> bool:

@@ -24,6 +24,9 @@ PATIENCE = 1.0
 """Seconds for which workers that have to stop are waited for."""
 
 
+THREAD_NAME = "gptfl-drawing"
+
+
 @dataclass(frozen=True)
 class DrawnShard:
     """A shard that has been drawn."""
@@ -86,7 +89,9 @@ class Studio:
         for shard in shards:
             todo.put(shard)
         threads = [
-            threading.Thread(target=self._work, args=(painter, todo, news), daemon=True)
+            threading.Thread(
+                target=self._work, args=(painter, todo, news), name=THREAD_NAME, daemon=True
+            )
             for painter in self.painters[: len(shards)]
         ]
         left = len(shards)

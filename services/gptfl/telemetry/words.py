@@ -46,12 +46,12 @@ def rate(per_second: float) -> str:
 
 
 def number(value: float) -> str:
-    """A metric with three digits that matter: ``0.953``, ``12.5``, ``1,234``."""
+    """A metric with the digits that matter: ``0.953``, ``12.5``, ``1,234``."""
     if not math.isfinite(value):
         return str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.3g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def moment(at: datetime) -> str:

@@ -16,10 +16,9 @@ from gptfl.store import RunStatus
 def validate_file(file: Path) -> None:
     """Says so when the file is right; raises GPTFLError where it is not."""
     quieten()
-    from gptfl.data.check import check_run
+    from gptfl.preflight import check_references
 
-    run = load_run(file)
-    check_run(run, file.absolute().parent)
+    check_references(load_run(file), file.absolute().parent)
     say(f"{file}: valid; run it with 'gptfl run {shlex.quote(str(file))}'")
 
 

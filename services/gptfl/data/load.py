@@ -75,9 +75,10 @@ class LabelledDataset:
         path = value.get("path") if isinstance(value, dict) else value
         if isinstance(path, str):
             return self._read(self.root / path)
-        if isinstance(value, list):
-            return np.asarray(value).astype(np.uint8)
-        raise DataError(f"column {self.sample_column!r} holds no image; name one that does")
+        pixels = np.asarray(value)
+        if pixels.dtype.kind not in "iu" or pixels.min() < 0 or pixels.max() > 255:
+            raise DataError(f"column {self.sample_column!r} holds no image; name one that does")
+        return pixels.astype(np.uint8)
 
     @staticmethod
     def _read(path: Path) -> bytes:

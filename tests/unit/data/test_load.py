@@ -183,6 +183,19 @@ class TestTables:
         assert found.labels.tolist() == [1, 0]
         assert found.images(SHAPE).images[:, 0, 0, 0].tolist() == [5, 6]
 
+    def test_pixels_may_be_numbers_from_nothing_to_255(self, tmp_path: Path) -> None:
+        for name, value in (("good", 7), ("bad", 0.5), ("worse", 256)):
+            rows = {"image": [[[value] * 8] * 8], "label": ["cat"]}
+            datasets.Dataset.from_dict(rows).to_parquet(tmp_path / f"{name}.parquet")
+        good, bad, worse = (
+            open_dataset(DatasetSpec(uri=f"{n}.parquet"), ["cat", "dog"], tmp_path, field=FIELD)
+            for n in ("good", "bad", "worse")
+        )
+        assert good.images(SHAPE).images.unique().tolist() == [7]
+        for wrong in (bad, worse):
+            with pytest.raises(DataError, match="row 0: column 'image' holds no image"):
+                wrong.images(SHAPE)
+
     def test_an_image_inside_that_cannot_be_read_is_named_by_its_row(self, tmp_path: Path) -> None:
         features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
         rows = {"image": [encoded(5), {"bytes": b"x", "path": None}], "label": ["cat", "cat"]}

@@ -116,12 +116,17 @@ def _column_name(name: str, place: float, columns: Sequence[str]) -> Markup:
     ).format(place, size, turn, short(name))
 
 
+def _ink(shade: float) -> str:
+    """The class of what is written on a cell: in between, light and dark pages differ."""
+    return "on" if shade > 0.81 else "between" if shade > 0.53 else "off"
+
+
 def _cell(cell: Cell, left: float, top: float, width: float, height: float) -> Markup:
     text = Markup("")
     if cell.text:
         text = Markup(
             '<text class="{}" x="{:.3f}%" y="{:g}" text-anchor="middle">{}</text>'
-        ).format("on" if cell.shade > 0.5 else "off", left + width / 2, top + height / 2, cell.text)
+        ).format(_ink(cell.shade), left + width / 2, top + height / 2, cell.text)
     return Markup(
         '<g class="cell" data-tip><title>{}</title><rect x="{:.3f}%" y="{:g}" width="{:.3f}%" '
         'height="{:g}" fill-opacity="{:.3f}"/>{}</g>'

@@ -122,7 +122,7 @@ def train_bare(module: nn.Module, share: Share, local: LocalSpec, seed: int) -> 
     data = share.samples()
     optimizer = torch.optim.SGD(module.parameters(), lr=local.optimizer.learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # for dropout
+    torch.default_generator.manual_seed(seed)  # for dropout
     module.train()
     for _ in range(local.epochs):
         order = torch.randperm(len(data), generator=generator)

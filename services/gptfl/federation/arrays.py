@@ -5,6 +5,7 @@ literal and copies, for each tensor of each reply, several times a round; here t
 beforehand and the numbers are looked at where they lie.
 """
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -38,7 +39,7 @@ def decode(record: ArrayRecord) -> dict[str, NDArray[Any]]:
 
 def encode_array(values: NDArray[Any]) -> Array:
     """One array; its numbers are copied once."""
-    dtype, shape = str(values.dtype), tuple(values.shape)
+    dtype, shape = dtype_name(values.dtype), values.shape
     numbers = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     data = b"".join((_header(dtype, shape), numbers.data))
     return Array(dtype=dtype, shape=shape, stype=_STYPE, data=data)
@@ -55,9 +56,15 @@ def decode_array(array: Array) -> NDArray[Any]:
     if not array.data.startswith(header):
         return _decode_slowly(array)
     dtype = np.dtype(array.dtype)
-    if len(array.data) != len(header) + dtype.itemsize * int(np.prod(array.shape, dtype=object)):
+    if len(array.data) != len(header) + dtype.itemsize * math.prod(array.shape):
         raise ValueError(f"an array of shape {tuple(array.shape)} has {len(array.data)} bytes")
     return np.frombuffer(array.data, dtype, offset=len(header)).reshape(array.shape)
+
+
+@lru_cache(maxsize=64)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """What Flower calls a type of number: ``float32``."""
+    return str(dtype)
 
 
 def as_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -69,7 +76,7 @@ def as_dtype(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 def _decode_slowly(array: Array) -> NDArray[Any]:
     """For bytes that another writer laid out: column-major, or with a header of its own."""
     values: NDArray[Any] = np.load(BytesIO(array.data), allow_pickle=False)
-    if str(values.dtype) != array.dtype or values.shape != tuple(array.shape):
+    if dtype_name(values.dtype) != array.dtype or values.shape != tuple(array.shape):
         raise ValueError(f"an array says {array.dtype}{array.shape}, its bytes {values.dtype}")
     return values
 

@@ -5,7 +5,8 @@ stock Flower SuperNode: how to train comes with each message, and what the clien
 data comes through one small protocol.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -78,8 +79,7 @@ def _train(model: WarmModel, samples: ImageSet, orders: Orders, mu: float) -> Ep
     generator = torch.Generator().manual_seed(orders.seed)
     left = local.maximum_steps
     epochs = []
-    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
-        torch.manual_seed(orders.seed)
+    with _seeded_globals(orders.seed, model.device):
         for _ in range(local.epochs):
             epoch = train_epoch(
                 model.module,
@@ -95,6 +95,18 @@ def _train(model: WarmModel, samples: ImageSet, orders: Orders, mu: float) -> Ep
             if left == 0:
                 break
     return _together(epochs)
+
+
+@contextmanager
+def _seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
+    """Fixes torch's global random state, from which dropout draws, and puts it back."""
+    cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if cuda else []):
+        # Not torch.manual_seed, which formats a stack trace for each accelerator that sleeps.
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
+        yield
 
 
 def _together(epochs: list[Epoch]) -> Epoch:

@@ -8,20 +8,31 @@ from flwr.supercore.logger import FLOWER_LOGGER, console_handler
 from flwr.supercore.run import Run as FlowerRun
 from flwr.supercore.task_identity import TaskIdentity
 
-__all__ = ["FlowerRun", "become_server", "empty_run", "error_reply", "number_message"]
+__all__ = [
+    "FlowerRun",
+    "become_server",
+    "empty_run",
+    "error_reply",
+    "leave_log_to_logging",
+    "number_message",
+]
 
 RUN_ID = 1
 SERVER_NODE = 0
 
 
 def become_server() -> None:
-    """Lets this process create messages as the server, and gives Flower's log to `logging`.
+    """Lets this process create messages as the server.
 
     Since 1.38 a `Message` takes its run and sender from this global, and fails without it.
     """
     TaskIdentity.run_id = RUN_ID
     TaskIdentity.task_id = 0
     TaskIdentity.node_id = SERVER_NODE
+
+
+def leave_log_to_logging() -> None:
+    """Flower writes coloured lines to the terminal; its warnings are `logging`'s to handle."""
     FLOWER_LOGGER.removeHandler(console_handler)
     FLOWER_LOGGER.setLevel(logging.WARNING)
 

@@ -14,6 +14,7 @@ from gptfl.federation.flower import (
     become_server,
     empty_run,
     error_reply,
+    leave_log_to_logging,
     number_message,
 )
 
@@ -31,6 +32,7 @@ class InProcessGrid(Grid):
     def __init__(self, app: ClientApp, nodes: Sequence[int]) -> None:
         """`nodes` are the clients' node ids, in client order."""
         become_server()
+        leave_log_to_logging()
         self._app = app
         self._nodes = tuple(nodes)
         self._run = empty_run()

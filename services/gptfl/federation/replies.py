@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
-from gptfl.federation.arrays import Weights, decode
+from gptfl.federation.arrays import Weights, decode, dtype_name
 from gptfl.federation.results import Refusal
 
 EXAMPLES = "num-examples"
@@ -74,7 +74,7 @@ def _weights(record: ArrayRecord, sent: Weights) -> dict[str, NDArray[Any]] | Re
     for name, array in record.items():
         if tuple(array.shape) != sent[name].shape:
             return Refusal.SHAPE
-        if array.dtype != str(sent[name].dtype):
+        if array.dtype != dtype_name(sent[name].dtype):
             return Refusal.DTYPE
     try:
         weights = decode(record)

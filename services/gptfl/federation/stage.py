@@ -64,9 +64,7 @@ def run(
 
 def _strategy_spec(section: FederationSection) -> StrategySpec:
     """The mean of one client is its own work: centralised training, whatever the run's strategy."""
-    return (
-        StrategySpec() if section.pooling is Pooling.CENTRALISED else section.federation.strategy
-    )
+    return StrategySpec() if section.pooling is Pooling.CENTRALISED else section.federation.strategy
 
 
 def _first_model(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from gptfl.errors import SpecError
 from gptfl.federation.arrays import as_dtype, decode, encode
+from gptfl.federation.flower import leave_log_to_logging
 from gptfl.spec.federation import StrategyName, StrategySpec, Weighting
 
 
@@ -104,6 +105,7 @@ _FIELD = "spec.federation.strategy.function"
 
 def make_strategy(spec: StrategySpec) -> Strategy:
     """A new strategy with no history. Raises SpecError for a custom one that cannot be had."""
+    leave_log_to_logging()
     if spec.name is StrategyName.CUSTOM:
         return _custom(spec)
     rate = spec.server_learning_rate

@@ -316,3 +316,11 @@ def test_a_strategy_that_cannot_be_had_is_one_clear_line(function: str, message:
         make_strategy(custom(function))
     assert str(caught.value).startswith("spec.federation.strategy.function: ")
     assert "\n" not in str(caught.value)
+
+
+def test_flower_writes_nothing_to_the_terminal(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    after(StrategySpec(name=StrategyName.FED_PROX, proximal_mu=0.0), 1)
+    assert capfd.readouterr() == ("", "")
+    assert [record.levelname for record in caplog.records if record.name == "flwr"] == ["WARNING"]

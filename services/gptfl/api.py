@@ -110,6 +110,7 @@ def run(
         open_all_data(spec, folder)
     runs = store.run_folder(spec.metadata.namespace, spec.metadata.name, run_uid(spec))
     previous = latest_status(store, spec.metadata.name, spec.metadata.namespace)
+    before = runs.read_status()
     runs.write_spec(dump_run(spec))
     recorder = StatusRecorder(runs, first_status(spec))
     store.blobs.sweep()
@@ -124,7 +125,8 @@ def run(
         except Exception as error:
             recorder.finish(Phase.FAILED, str(error).partition("\n")[0])
             raise
-    report = _report(spec, outcome, runs, recorder.status)
+    was_done = before is not None and before.phase is Phase.SUCCEEDED
+    report = _report(spec, outcome, runs, recorder.status, was_done=was_done)
     status = recorder.finish(
         Phase.SUCCEEDED,
         "",
@@ -153,9 +155,11 @@ def latest_status(store: Store, name: str, namespace: str | None = None) -> RunS
     return max((status for status in found if status), key=lambda s: s.started, default=None)
 
 
-def _report(spec: GPTFLRun, outcome: Outcome, runs: RunFolder, status: RunStatus) -> Path:
-    """The report's path; an unchanged run keeps the report that it has."""
+def _report(
+    spec: GPTFLRun, outcome: Outcome, runs: RunFolder, status: RunStatus, *, was_done: bool
+) -> Path:
+    """The report's path; an unchanged run that `was_done` keeps the report that it has."""
     existing = runs.report()
-    if existing is not None and all(step.cached for step in status.steps):
+    if existing is not None and was_done and all(step.cached for step in status.steps):
         return existing
     return runs.write_report(render(spec, outcome.artifacts, status))

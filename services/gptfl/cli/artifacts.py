@@ -21,13 +21,14 @@ def list_all(store_uri: str | None) -> None:
     rows = []
     for stage, key in store.all_keys():
         artifact, state = _look(store, stage, key)
-        used_by = ", ".join(sorted(users.get(key, ()))) or "-"
+        used_by = ", ".join(sorted({run for run, _ in users.get(key, ())})) or "-"
+        step = min((step for _, step in users.get(key, ())), default=stage)
         if artifact is None:
-            rows.append(("", (stage, key[:SHORT], "-", "-", "-", used_by, state)))
+            rows.append(("", (step, key[:SHORT], "-", "-", "-", used_by, state)))
             continue
         record = artifact.record
         cells = (
-            stage,
+            step,
             key[:SHORT],
             words.size(record.cost.bytes_written),
             words.moment(record.created),
@@ -40,7 +41,7 @@ def list_all(store_uri: str | None) -> None:
         say(f"{local(store.uri)}: no artifacts yet")
         return
     newest_first = sorted(rows, key=lambda row: row[0], reverse=True)
-    headers = ("STAGE", "KEY", "SIZE", "MADE", "TOOK", "USED BY", "STATE")
+    headers = ("STEP", "KEY", "SIZE", "MADE", "TOOK", "USED BY", "STATE")
     say(table(headers, [cells for _, cells in newest_first]))
 
 
@@ -195,13 +196,13 @@ def _statuses(store: Store) -> Iterator[RunStatus]:
             yield status
 
 
-def _users(store: Store) -> dict[str, set[str]]:
-    """By key, the names of the runs that use it."""
-    users: dict[str, set[str]] = {}
+def _users(store: Store) -> dict[str, set[tuple[str, str]]]:
+    """By key, the runs that use it, each with the step that it is there."""
+    users: dict[str, set[tuple[str, str]]] = {}
     for status in _statuses(store):
         for step in status.steps:
             if step.key:
-                users.setdefault(step.key, set()).add(status.name)
+                users.setdefault(step.key, set()).add((status.name, step.name))
     return users
 
 

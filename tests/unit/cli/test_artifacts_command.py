@@ -21,10 +21,11 @@ def test_list_shows_each_artifact_and_who_uses_it(store: Store, gptfl: Gptfl) ->
     put(store, "generation", {})
     lines = gptfl("artifacts", "list").out.splitlines()
 
-    assert lines[0].split()[:3] == ["STAGE", "KEY", "SIZE"]
+    assert lines[0].split()[:3] == ["STEP", "KEY", "SIZE"]
     assert len(lines) == 9
     unused = [line for line in lines[1:] if "pets" not in line]
     assert [line.split()[0] for line in unused] == ["generation"]
+    assert any(line.startswith("federation/from-scratch ") for line in lines)
 
 
 def test_list_shows_the_unfinished_and_the_damaged(store: Store, gptfl: Gptfl) -> None:

@@ -80,7 +80,9 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]
             yield process, client
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
 
 
 def wait_until_ready(process: subprocess.Popen[str], client: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -277,7 +278,7 @@ def test_sigterm_lets_the_request_in_work_end(model_folder: Path) -> None:
             client.get("/v2/health/live").raise_for_status()
             process.send_signal(signal.SIGTERM)
             while _accepts(client.base_url.port):
-                pass
+                time.sleep(0.02)
             connection.sendall(body[10:])
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         _, log = process.communicate(timeout=60)

@@ -50,6 +50,8 @@ def small_cnn() -> nn.Module:
 
 
 def augment(images: Tensor, how: Augmentation, random: torch.Generator) -> Tensor:
+    """Each image moved, softened and made noisy in its own way."""
+
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=random)
 
@@ -60,7 +62,9 @@ def augment(images: Tensor, how: Augmentation, random: torch.Generator) -> Tenso
     shift = how.shift * normal(n, 2) / 4  # grid units: the frame is 2 wide
     top = torch.stack([turn.cos() * grow[0], (slant - turn.sin()) * grow[0], shift[:, 0]], 1)
     bottom = torch.stack([turn.sin() * grow[1], turn.cos() * grow[1], shift[:, 1]], 1)
-    grid = functional.affine_grid(torch.stack([top, bottom], 1), list(images.shape), align_corners=False)
+    grid = functional.affine_grid(
+        torch.stack([top, bottom], 1), list(images.shape), align_corners=False
+    )
     moved = functional.grid_sample(images, grid, align_corners=False)
     soft = functional.avg_pool2d(functional.pad(moved, (1, 1, 1, 1)), 3, 1)
     share = how.blur * torch.rand(n, 1, 1, 1, generator=random)
@@ -88,7 +92,7 @@ def transfer(
             model(augment(images[batch], how, random)), labels[batch], label_smoothing=0.05
         )
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     real, truth = real_digits()

@@ -12,28 +12,116 @@ from pathlib import Path
 CACHE = Path.home() / ".cache" / "gptfl" / "fonts"
 ALLOWED_LICENCES = ("OFL-1.1", "Apache-2.0")
 
-HANDWRITTEN = """
-annie-use-your-telescope architects-daughter bad-script balsamiq-sans caveat caveat-brush chilanka
-comic-neue comic-relief covered-by-your-grace delicious-handrawn delius finger-paint gaegu
-gloria-hallelujah gochi-hand grandstander handlee happy-monkey homemade-apple indie-flower itim
-kalam mansalva marck-script nanum-pen-script neucha patrick-hand permanent-marker playpen-sans
-poor-story reenie-beanie rock-salt schoolbell shadows-into-light shantell-sans short-stack sriracha
-sue-ellen-francisco swanky-and-moo-moo the-girl-next-door oooh-baby twinkle-star knewave
-bubblegum-sans londrina-solid sniglet coiny fredoka farsan amatic-sc cedarville-cursive
-""".split()
-CURSIVE = """
-dancing-script courgette damion cookie satisfy yellowtail kaushan-script pacifico sacramento smooch
-grand-hotel berkshire-swash vibur
-""".split()
-PRINTED = """
-inter roboto roboto-slab roboto-mono open-sans lato montserrat source-sans-3 source-serif-4 noto-sans
-noto-serif merriweather fira-sans ibm-plex-sans ibm-plex-serif ibm-plex-mono pt-sans pt-serif tinos
-arimo cousine eb-garamond lora nunito quicksand oswald bitter overpass dosis rubik zilla-slab
-courier-prime jetbrains-mono varela-round comfortaa josefin-sans barlow-condensed
-""".split()
+HANDWRITTEN = (
+    "annie-use-your-telescope",
+    "architects-daughter",
+    "bad-script",
+    "balsamiq-sans",
+    "caveat",
+    "caveat-brush",
+    "chilanka",
+    "comic-neue",
+    "comic-relief",
+    "covered-by-your-grace",
+    "delicious-handrawn",
+    "delius",
+    "finger-paint",
+    "gaegu",
+    "gloria-hallelujah",
+    "gochi-hand",
+    "grandstander",
+    "handlee",
+    "happy-monkey",
+    "homemade-apple",
+    "indie-flower",
+    "itim",
+    "kalam",
+    "mansalva",
+    "marck-script",
+    "nanum-pen-script",
+    "neucha",
+    "patrick-hand",
+    "permanent-marker",
+    "playpen-sans",
+    "poor-story",
+    "reenie-beanie",
+    "rock-salt",
+    "schoolbell",
+    "shadows-into-light",
+    "shantell-sans",
+    "short-stack",
+    "sriracha",
+    "sue-ellen-francisco",
+    "swanky-and-moo-moo",
+    "the-girl-next-door",
+    "oooh-baby",
+    "twinkle-star",
+    "knewave",
+    "bubblegum-sans",
+    "londrina-solid",
+    "sniglet",
+    "coiny",
+    "fredoka",
+    "farsan",
+    "amatic-sc",
+    "cedarville-cursive",
+)
+CURSIVE = (
+    "dancing-script",
+    "courgette",
+    "damion",
+    "cookie",
+    "satisfy",
+    "yellowtail",
+    "kaushan-script",
+    "pacifico",
+    "sacramento",
+    "smooch",
+    "grand-hotel",
+    "berkshire-swash",
+    "vibur",
+)
+PRINTED = (
+    "inter",
+    "roboto",
+    "roboto-slab",
+    "roboto-mono",
+    "open-sans",
+    "lato",
+    "montserrat",
+    "source-sans-3",
+    "source-serif-4",
+    "noto-sans",
+    "noto-serif",
+    "merriweather",
+    "fira-sans",
+    "ibm-plex-sans",
+    "ibm-plex-serif",
+    "ibm-plex-mono",
+    "pt-sans",
+    "pt-serif",
+    "tinos",
+    "arimo",
+    "cousine",
+    "eb-garamond",
+    "lora",
+    "nunito",
+    "quicksand",
+    "oswald",
+    "bitter",
+    "overpass",
+    "dosis",
+    "rubik",
+    "zilla-slab",
+    "courier-prime",
+    "jetbrains-mono",
+    "varela-round",
+    "comfortaa",
+    "josefin-sans",
+    "barlow-condensed",
+)
 # Their small letters are drawn as capitals, so they would teach the wrong shapes.
 CAPITALS_ONLY = frozenset({"amatic-sc", "permanent-marker", "rock-salt", "covered-by-your-grace"})
-# Old-style or decorative figures that no reader would take for the plain digit.
 VERSION = "5.3.0"
 OTHER_VERSIONS = {"happy-monkey": "5.2.8", "source-serif-4": "5.3.1"}
 
@@ -48,6 +136,7 @@ class Face:
 
     @property
     def has_small_letters(self) -> bool:
+        """Whether a and A differ."""
         return self.package not in CAPITALS_ONLY
 
 
@@ -58,6 +147,7 @@ def packages() -> dict[str, str]:
 
 
 def pin(name: str) -> str:
+    """The package with its version, as npm takes it."""
     return f"@fontsource/{name}@{OTHER_VERSIONS.get(name, VERSION)}"
 
 
@@ -96,11 +186,15 @@ def licence(package: Path) -> str:
 
 
 def copyright_line(package: Path) -> str:
-    """The first copyright line of its licence file; Apache's text has none, its metadata does."""
+    """Who made the font, as the package's metadata says (the licence file may not)."""
     metadata = json.loads((package / "metadata.json").read_text())
     line = str(metadata["license"]["attribution"]).strip()
     # One line per file of the family in some packages: the first says all.
-    return next(iter(line.splitlines())).split(".ttf:")[0].rsplit(" ", 1)[0] if ".ttf:" in line else line
+    return (
+        next(iter(line.splitlines())).split(".ttf:")[0].rsplit(" ", 1)[0]
+        if ".ttf:" in line
+        else line
+    )
 
 
 def notice(cache: Path = CACHE) -> str:
@@ -111,9 +205,9 @@ def notice(cache: Path = CACHE) -> str:
 def _notice_lines(folder: Path) -> Iterator[str]:
     yield "gptfl"
     yield ""
-    yield "The weights in services/gptfl/generation/glyphs were trained by tools/glyphs on glyphs drawn"
-    yield "with the fonts below, each an npm package of that name. No font file is part of this"
-    yield "repository. OFL-1.1 is the SIL Open Font License, version 1.1."
+    yield "The weights in services/gptfl/generation/glyphs were trained by tools/glyphs on glyphs"
+    yield "drawn with the fonts below, each an npm package of that name. No font file is part of"
+    yield "this repository. OFL-1.1 is the SIL Open Font License, version 1.1."
     yield ""
     for name in sorted(packages()):
         yield f"{pin(name)} ({licence(folder / name)})"
@@ -121,6 +215,7 @@ def _notice_lines(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--notice", type=Path, help="write the credits to this file")

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 from gptfl.engine import Outcome, execute, is_done, run_uid
 from gptfl.evaluation.results import EvaluationReport
 from gptfl.federation.results import FederationHistory
-from gptfl.generation.reading import read_samples
 from gptfl.generation.results import GenerationReport
-from gptfl.generation.samples import Sample
 from gptfl.preflight import check_references, open_all_data
 from gptfl.prompts.results import PromptSet
-from gptfl.report.build import render
 from gptfl.spec.checks import check
 from gptfl.spec.load import dump_run, load_run, parse_run
 from gptfl.spec.run import GPTFLRun
@@ -25,6 +22,7 @@ from gptfl.telemetry.events import Listener
 from gptfl.telemetry.status import StatusRecorder
 
 if TYPE_CHECKING:
+    from gptfl.generation.samples import Sample
     from gptfl.models.folder import Classifier
 
 __all__ = ["Result", "load_run", "parse_run", "run"]
@@ -60,8 +58,10 @@ class Result:
         """How many were drawn, kept and dropped."""
         return self.outcome.artifacts["generation"].read_model("generation.json", GenerationReport)
 
-    def samples(self, label: str, count: int) -> list[Sample]:
+    def samples(self, label: str, count: int) -> "list[Sample]":
         """The first so many images of a label, each with its prompt, guidance and seed."""
+        from gptfl.generation.reading import read_samples
+
         return read_samples(self.outcome.artifacts["generation"], label, count)
 
     @property
@@ -162,4 +162,6 @@ def _report(
     existing = runs.report()
     if existing is not None and was_done and all(step.cached for step in status.steps):
         return existing
+    from gptfl.report.build import render
+
     return runs.write_report(render(spec, outcome.artifacts, status))

@@ -11,6 +11,7 @@ from gptfl.cli.quiet import quieten
 from gptfl.spec.load import load_run
 from gptfl.spec.run import GPTFLRun
 from gptfl.store import RunStatus
+from gptfl.telemetry.events import Listener
 
 
 def validate_file(file: Path) -> None:
@@ -54,10 +55,13 @@ def _do(
     run: GPTFLRun, folder: Path, store: str | None, metrics_port: int | None, *, quiet: bool
 ) -> RunStatus:
     from gptfl import api
-    from gptfl.telemetry.metrics import serve_metrics
     from gptfl.telemetry.terminal import open_screen
 
-    listeners = [serve_metrics(metrics_port)] if metrics_port else []
+    listeners: list[Listener] = []
+    if metrics_port:
+        from gptfl.telemetry.metrics import serve_metrics
+
+        listeners.append(serve_metrics(metrics_port))
     screen = None if quiet else open_screen(console(err=True), api.first_status(run))
     with screen or nullcontext():
         if screen is not None:

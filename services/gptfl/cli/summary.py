@@ -67,7 +67,7 @@ def _scores(scores: dict[str, float], width: int) -> Iterator[Text]:
         line.append("  ")
         line.append_text(_bar(value, "green" if not name else "cyan"))
         note = NOTES.get(name, "")
-        if len(line) + len(note) + 2 <= width:
+        if note and len(line) + len(note) + 2 <= width:
             line.append(f"  {note}", "dim")
         yield line
 

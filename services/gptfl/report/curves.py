@@ -87,7 +87,7 @@ def training_words(facts: Facts) -> str:
         samples = counted(sum(client.samples for client in central.clients), "private sample")
         words.append(
             f"Centralised training sees all {samples} in one place, which is what federation is "
-            "there to avoid; it marks the ceiling."
+            "there to avoid: a mark to measure against."
         )
     return " ".join(words)
 

@@ -153,7 +153,7 @@ class TestPublicWeights:
             ("gone.safetensors", "is not a file; name a safetensors file"),
             (
                 "other.safetensors",
-                r"'body\.1\.weight' is \[32\], the model's is \[3, 64\]; use weights of this",
+                r"'body\.1\.weight' is \[16\], the model's is \[3, 64\]; use weights of this",
             ),
             ("text.safetensors", "not readable as safetensors"),
         ],

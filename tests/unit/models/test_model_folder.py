@@ -83,5 +83,5 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     exported(tmp_path)
     config = ModelConfig(source="builtin://linear", labels=TASK.labels, image=TASK.image)
     (tmp_path / "config.json").write_text(config.model_dump_json(by_alias=True))
-    with pytest.raises(ModelError, match=r"model\.safetensors: 'body\.1\.weight' is \[32\]"):
+    with pytest.raises(ModelError, match=r"model\.safetensors: 'body\.1\.weight' is \[16\]"):
         load_classifier(tmp_path)

@@ -1,5 +1,6 @@
 """Stage 4: clients fine-tune the first weights in rounds; for the run and for each control."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -21,7 +22,7 @@ from gptfl.models.build import build_model, load_public_weights
 from gptfl.models.device import torch_device
 from gptfl.models.scores import evaluate
 from gptfl.models.weights import load_weights, weights_from_bytes, weights_to_bytes
-from gptfl.spec.federation import StrategySpec
+from gptfl.spec.federation import FederationSpec, LocalSpec, StrategySpec
 from gptfl.spec.sections import FederationSection, Pooling, Start
 from gptfl.store import Artifact, Workspace
 
@@ -99,10 +100,27 @@ def _plan(section: FederationSection, clients: list[Share], model: WarmModel, se
         per_round=len(clients) if pooled else federation.clients_per_round or len(clients),
         rounds=federation.rounds,
         minimum_replies=1 if pooled else federation.minimum_replies,
-        local=federation.local,
+        local=pooled_local(federation, len(clients[0])) if pooled else federation.local,
         trained=model.trained,
         seed=seed,
     )
+
+
+def pooled_local(federation: FederationSpec, samples: int) -> LocalSpec:
+    """Local training of the one client that holds all `samples`.
+
+    It sees in a round as many as the selected clients see together on average, so that the control
+    differs from the run in where the data lie and not in how long it trains.
+    """
+    local = federation.local
+    clients = (
+        federation.simulation.clients if federation.simulation else len(federation.clients or ())
+    )
+    selected = federation.clients_per_round or clients
+    steps = local.epochs * math.ceil(samples * selected / clients / local.batch_size)
+    if local.maximum_steps is not None:
+        steps = min(steps, local.maximum_steps * selected)
+    return local.model_copy(update={"maximum_steps": steps})
 
 
 def _judge(model: WarmModel, test: ImageSet, classes: int) -> Judge:

@@ -10,7 +10,7 @@ import torch
 
 from gptfl.errors import DataError, StageError
 from gptfl.federation.results import HISTORY, MODEL, FederationHistory
-from gptfl.federation.stage import run
+from gptfl.federation.stage import pooled_local, run
 from gptfl.models.build import build_model
 from gptfl.models.weights import weights_from_bytes, weights_to_bytes
 from gptfl.spec.federation import FederationSpec
@@ -263,3 +263,21 @@ def test_the_results_are_read_without_torch_or_flower() -> None:
 
 def test_a_federation_of_defaults_is_a_valid_spec() -> None:
     assert FederationSpec().strategy.name == "FedAvg"
+
+
+@pytest.mark.parametrize(
+    ("per_round", "maximum", "steps"),
+    [(3, None, 2 * 5), (None, None, 2 * 16), (3, 2, 6)],
+    ids=["three-of-ten", "all", "bounded"],
+)
+def test_centralised_makes_the_steps_that_the_selected_make_together(
+    per_round: int | None, maximum: int | None, steps: int
+) -> None:
+    federation = FederationSpec.model_validate(
+        {
+            "clientsPerRound": per_round,
+            "local": {"epochs": 2, "batchSize": 32, "maximumSteps": maximum},
+            "simulation": {"dataset": {"uri": "sklearn://digits"}, "clients": 10},
+        }
+    )
+    assert pooled_local(federation, samples=500).maximum_steps == steps

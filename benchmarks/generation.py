@@ -39,7 +39,7 @@ PROMPTS = PromptsSpec(
     ],
 )
 REFERENCE_STEPS = 50
-REFERENCE_IMAGES = 8
+REFERENCE_IMAGES = 4
 
 
 @dataclass(frozen=True)

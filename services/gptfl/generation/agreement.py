@@ -67,18 +67,19 @@ class CrossFitScorer:
 
     FOLDS = 3
     EPOCHS = 12
-    SHAPE = ImageShape(channels=1, height=16, width=16)
     RECIPE = Recipe(batch_size=32, augmentation=AugmentationSpec(shift=0.1))
     OPTIMIZER = OptimizerSpec(name=OptimizerName.ADAMW, learning_rate=3e-3, weight_decay=0.05)
 
     def __init__(self, classes: int, seed: int) -> None:
         self._classes, self._seed = classes, seed
+        self._shape: ImageShape | None = None
         self._images: list[torch.Tensor] = []
         self._labels: list[int] = []
         self._judges: list[nn.Module] = []
 
     def look(self, samples: Sequence[Sample]) -> None:
-        self._images += [decode_image(sample.png, self.SHAPE) for sample in samples]
+        shape = self._shape = self._shape or _small_shape(samples[0])
+        self._images += [decode_image(sample.png, shape) for sample in samples]
         self._labels += [sample.item.label for sample in samples]
 
     def scores(self) -> Scores:
@@ -102,7 +103,9 @@ class CrossFitScorer:
         return scores
 
     def _train(self, data: ImageSet, seed: int) -> nn.Module:
-        module = build_model(ModelSpec(), self.SHAPE, self._classes, seed=seed, folder=Path())
+        _, channels, height, width = data.images.shape
+        shape = ImageShape(channels=channels, height=height, width=width)
+        module = build_model(ModelSpec(), shape, self._classes, seed=seed, folder=Path())
         generator = torch.Generator().manual_seed(seed)
         optimizer = make_optimizer(self.OPTIMIZER, module.parameters())
         with torch.random.fork_rng(devices=[]):  # dropout draws from the global state
@@ -130,12 +133,19 @@ class ClipScorer:
                 device=torch_device(device, "spec.generation.generator.device"),
                 model_kwargs={"use_safetensors": True},
             )
+        self._uri = source.uri
         self._labels = list(labels)
         self._scores: list[float] = []
 
     def look(self, samples: Sequence[Sample]) -> None:
         images = [sample.image().convert("RGB") for sample in samples]
-        answers = self._pipeline(images, candidate_labels=self._labels, batch_size=16)
+        try:
+            answers = self._pipeline(images, candidate_labels=self._labels, batch_size=16)
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(
+                f"{FIELD}.source: {self._uri} cannot score ({reason}); use another model"
+            ) from error
         for sample, answer in zip(samples, answers, strict=True):
             label = self._labels[sample.item.label]
             self._scores.append(next(one["score"] for one in answer if one["label"] == label))
@@ -177,12 +187,22 @@ class CustomScorer:
         return scores
 
 
+def _small_shape(sample: Sample) -> ImageShape:
+    """Small, since a judge only has to tell labels apart, and three of them are trained."""
+    image = sample.image()
+    side = 16 if max(image.size) <= 32 else 32
+    return ImageShape(channels=1 if image.mode == "L" else 3, height=side, width=side)
+
+
 def _folds(labels: torch.Tensor, count: int) -> torch.Tensor:
-    """The fold of each image [N]: a label's images take turns, so each fold has some of each."""
+    """The fold of each image [N]: a label's images take turns, so each fold has some of each.
+
+    Labels begin at different folds, or a fold would hold everything when there is one of each.
+    """
     folds = torch.zeros_like(labels)
     for label in set(labels.tolist()):
         mine = labels == label
-        folds[mine] = torch.arange(int(mine.sum())) % count
+        folds[mine] = (torch.arange(int(mine.sum())) + label) % count
     return folds
 
 

@@ -38,6 +38,8 @@ def fingerprints(section: BaseModel, folder: Path) -> dict[str, str]:
             path = local_path(value, folder)
             if path is not None and path.exists():
                 found[value] = _fingerprint(path)
+        elif (weights := _builtin_weights(value)) is not None:
+            found[value] = sha256(weights.read_bytes())
         elif (module := _MODULE.match(value)) and (source := _source(module["module"])):
             found[value] = sha256(source.read_bytes())
     return found
@@ -73,6 +75,13 @@ def _fingerprint(path: Path) -> str:
             ]
         )
     )
+
+
+def _builtin_weights(value: str) -> Path | None:
+    """The list of digests of a generator that comes with gptfl, and may change with it."""
+    scheme, _, name = value.partition("builtin://")
+    sums = Path(__file__).parent / "generation" / name / "SHA256SUMS"
+    return sums if not scheme and name and sums.is_file() else None
 
 
 def _source(module: str) -> Path | None:

@@ -7,6 +7,7 @@ import pytest
 
 from gptfl.freshness import allow_modules_of, differences, fingerprints, local_path
 from gptfl.spec.data import DatasetSpec
+from gptfl.spec.generation import GeneratorSpec
 from gptfl.spec.pretraining import ModelSpec
 
 
@@ -45,7 +46,9 @@ def test_a_users_module_is_known_by_its_source(
     assert fingerprints(spec, tmp_path) != before
 
 
-@pytest.mark.parametrize("uri", ["sklearn://digits", "hf://owner/name", "builtin://glyphs", "gone"])
+@pytest.mark.parametrize(
+    "uri", ["sklearn://digits", "hf://owner/name", "builtin://small-cnn", "gone"]
+)
 def test_what_is_not_here_has_no_fingerprint(tmp_path: Path, uri: str) -> None:
     assert fingerprints(DatasetSpec(uri=uri), tmp_path) == {}
 
@@ -56,6 +59,12 @@ def test_what_is_not_here_has_no_fingerprint(tmp_path: Path, uri: str) -> None:
 )
 def test_paths_start_at_the_folder_of_the_runs_file(uri: str, path: str | None) -> None:
     assert local_path(uri, Path("/base")) == (Path(path) if path else None)
+
+
+def test_the_weights_that_come_with_gptfl_are_known_by_their_digests(tmp_path: Path) -> None:
+    assert fingerprints(GeneratorSpec(source="builtin://glyphs"), tmp_path).keys() == {
+        "builtin://glyphs"
+    }
 
 
 def test_differences_name_the_leaves() -> None:

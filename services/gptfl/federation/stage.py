@@ -60,7 +60,8 @@ def run(
         _report(workspace, plan, reached)
 
     state = run_rounds(plan, grid, strategy, state, judge=judge, commit=commit)
-    return _leave(workspace, state, _summaries(clients, len(section.task.labels)))
+    summaries = _summaries(clients, len(section.task.labels))
+    return _leave(workspace, state, summaries, section.pooling)
 
 
 def _strategy_spec(section: FederationSection) -> StrategySpec:
@@ -168,14 +169,18 @@ def _summaries(clients: list[Share], classes: int) -> list[ClientSummary]:
 
 
 def _leave(
-    workspace: Workspace, state: FederationState, clients: list[ClientSummary]
+    workspace: Workspace,
+    state: FederationState,
+    clients: list[ClientSummary],
+    pooling: Pooling,
 ) -> dict[str, float]:
     """Writes the artifact's files and sums up."""
     tensors = {name: torch.from_numpy(np.array(values)) for name, values in state.weights.items()}
     workspace.write(MODEL, weights_to_bytes(tensors))
     workspace.write_model(HISTORY, FederationHistory(clients=clients, rounds=list(state.records)))
-    workspace.bytes_sent = sum(record.bytes_sent for record in state.records)
-    workspace.bytes_received = sum(record.bytes_received for record in state.records)
+    if pooling is Pooling.FEDERATED:  # what is in one place goes nowhere
+        workspace.bytes_sent = sum(record.bytes_sent for record in state.records)
+        workspace.bytes_received = sum(record.bytes_received for record in state.records)
     workspace.device_seconds = state.seconds
     first, last = state.records[0], state.records[-1]
     metrics = {

@@ -1,5 +1,6 @@
 """The small cousin of the demo, and ways to run it in processes that can be killed."""
 
+import logging
 import multiprocessing
 import os
 import random
@@ -100,7 +101,7 @@ def seconds_of(work: Callable[[], object], log: Path) -> float:
 
 
 def random_source() -> random.Random:
-    """Other moments in each session of tests; the seed is printed, so that they can be had again."""
+    """Other moments in each session; a failing test shows the seed, to have them again."""
     seed = int(os.environ.get("GPTFL_TEST_SEED", time.time_ns() % 10**9))
-    print(f"GPTFL_TEST_SEED={seed}")
+    logging.getLogger("gptfl.tests").warning("GPTFL_TEST_SEED=%d", seed)
     return random.Random(seed)

@@ -11,10 +11,10 @@ from sklearn.datasets import load_digits
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 HERE = Path(__file__).parent / "data"
 PARTS = {
-    "clinic-a": (range(0, 300), range(0, 4)),
+    "clinic-a": (range(300), range(4)),
     "clinic-b": (range(300, 600), range(3, 7)),
     "clinic-c": (range(600, 900), range(6, 10)),
-    "test": (range(1400, 1797), range(0, 10)),
+    "test": (range(1400, 1797), range(10)),
 }
 
 

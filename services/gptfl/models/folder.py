@@ -1,6 +1,6 @@
 """The exported model: a folder with `config.json` and `model.safetensors`, written and read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from gptfl.data.images import as_float
+from gptfl.data.images import ImageSource, as_float, decode_image
 from gptfl.errors import ModelError
 from gptfl.models.build import build_model
 from gptfl.models.config import CONFIG_NAME, WEIGHTS_NAME, ModelConfig
@@ -28,8 +28,19 @@ class Classifier:
 
     def predict(self, images: torch.Tensor) -> NDArray[np.float32]:
         """Probabilities [N, classes] for images uint8 [N, C, H, W] of the config's shape."""
+        # By its strides torch chooses how to add up, and a single channel's say nothing of its
+        # layout: without this, equal pixels could get other last digits.
+        images = images.clone(memory_format=torch.contiguous_format)
         with torch.inference_mode():
             return self.module(as_float(images)).float().softmax(1).numpy()  # type: ignore[no-any-return]
+
+    def predict_images(self, images: Sequence[ImageSource]) -> NDArray[np.float32]:
+        """Probabilities [N, classes] for images of any size, prepared as the training data were.
+
+        Takes what `gptfl.data.images.decode_image` takes, and raises what it raises.
+        """
+        shape = self.config.image
+        return self.predict(torch.stack([decode_image(image, shape) for image in images]))
 
 
 def model_config(task: TaskSpec, model: ModelSpec, module: nn.Module) -> ModelConfig:

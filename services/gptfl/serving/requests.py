@@ -181,11 +181,7 @@ def _images_of_pixels(tensor: Tensor, shape: ImageShape) -> torch.Tensor:
         )
     images = torch.from_numpy(flat.reshape(tuple(tensor.shape)))
     # A side has at least 4 pixels and a pixel at most 3 channels, so the two never look the same.
-    if each == first:
-        return images
-    # A plain `contiguous()` keeps the strides of a single channel, and by strides torch chooses how
-    # it adds up: the same pixels would get other last digits.
-    return images.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format)
+    return images if each == first else images.permute(0, 3, 1, 2)
 
 
 def _check_count(path: str, count: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from gptfl.data.images import decode_image
 from gptfl.errors import ModelError
 from gptfl.models.build import build_model
 from gptfl.models.config import ModelConfig
@@ -85,3 +86,21 @@ def test_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config.model_dump_json(by_alias=True))
     with pytest.raises(ModelError, match=r"model\.safetensors: 'body\.1\.weight' is \[16\]"):
         load_classifier(tmp_path)
+
+
+def test_images_of_any_size_are_prepared_as_in_training(tmp_path: Path) -> None:
+    exported(tmp_path)
+    classifier = load_classifier(tmp_path)
+    large = np.full((32, 32), 90, dtype=np.uint8)
+    shape = classifier.config.image
+    expected = classifier.predict(decode_image(large, shape)[None])
+    assert np.array_equal(classifier.predict_images([large]), expected)
+
+
+def test_equal_pixels_get_equal_numbers_however_they_lie_in_memory(tmp_path: Path) -> None:
+    exported(tmp_path)
+    classifier = load_classifier(tmp_path)
+    shape = classifier.config.image
+    pixels = torch.randint(0, 256, (3, shape.channels, shape.height, shape.width)).to(torch.uint8)
+    last = pixels.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    assert np.array_equal(classifier.predict(pixels), classifier.predict(last))

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 FOLDER = Path(__file__).parents[2] / "services" / "gptfl" / "generation" / "glyphs"
-STEPS = 10
+STEPS = 8
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 # diffusers' scheduler hands a tensor to numpy in a way that numpy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -81,18 +81,18 @@ def test_ink_is_white_on_black(pipe: Any) -> None:
     "wording", ["a {} handwritten digit {}", "a photo of the digit {1}", "{1}"]
 )
 def test_digits_are_recognisable(pipe: Any, wording: str) -> None:
-    expected = [digit for digit in range(10) for _ in range(4)]
-    weights = ["thin", "medium", "bold", "upright"]
-    prompts = [wording.format(weights[i % 4], NAMES[digit]) for i, digit in enumerate(expected)]
-    images = draw(pipe, prompts, list(range(40)))
+    expected = [digit for digit in range(10) for _ in range(2)]
+    weights = ["thin", "medium", "bold"]
+    prompts = [wording.format(weights[i % 3], NAMES[digit]) for i, digit in enumerate(expected)]
+    images = draw(pipe, prompts, list(range(20)))
     assert recognised(images, expected) >= 0.7  # chance is 0.1
 
 
-@pytest.mark.parametrize("guidance", [1.0, 2.0, 5.0])
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
 def test_any_guidance_of_the_product_works(pipe: Any, guidance: float) -> None:
-    expected = [digit for digit in range(10) for _ in range(2)]
+    expected = list(range(10))
     prompts = [f"a handwritten digit {digit}" for digit in expected]
-    images = draw(pipe, prompts, list(range(20)), guidance)
+    images = draw(pipe, prompts, list(range(10)), guidance)
     assert recognised(images, expected) >= 0.6
 
 

@@ -60,10 +60,11 @@ def all_latents(folder: Path, vae: Any, pixels: NDArray[np.uint8]) -> Tensor:
     target = folder / "latents.safetensors"
     if not target.exists():
         part = target.with_suffix(".part")
-        save_file({"latents": encode(vae, pixels) * vae.config.scaling_factor}, part)
+        latents = encode(vae, pixels) * vae.config.scaling_factor
+        save_file({"latents": latents.contiguous()}, part)
         part.rename(target)
-    latents: Tensor = load_file(target)["latents"]
-    return latents
+    stored: Tensor = load_file(target)["latents"]
+    return stored
 
 
 def to_model(pixels: NDArray[np.uint8]) -> Tensor:

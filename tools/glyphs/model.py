@@ -140,14 +140,19 @@ def pipeline(parts: Parts) -> StableDiffusionPipeline:
 def save(parts: Parts, folder: Path) -> None:
     """Write the folder and the digests of its files."""
     pipeline(parts).save_pretrained(folder, safe_serialization=True)
-    _drop(folder / "vae" / "config.json", "block_out_channels")  # derived: loading it again warns
+    # The first is derived, and loading it again warns; the second is a path of this machine.
+    _drop(folder / "vae" / "config.json", "block_out_channels", "_name_or_path")
+    write_sums(folder)
+
+
+def write_sums(folder: Path) -> None:
+    """The digests of the files that decide what is drawn; the product checks them."""
     sums = [f"{_digest(file)}  {file.relative_to(folder).as_posix()}\n" for file in _files(folder)]
     (folder / SUMS).write_text("".join(sums))
 
 
-def _drop(config: Path, key: str) -> None:
-    values = json.loads(config.read_text())
-    values.pop(key, None)
+def _drop(config: Path, *keys: str) -> None:
+    values = {k: v for k, v in json.loads(config.read_text()).items() if k not in keys}
     config.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 

@@ -190,11 +190,13 @@ class Engine:
         if old is None:
             return "not done before"
         changed = list(differences(old.record.section, canonical(step.section)))
-        changed += [
-            f"{name} has changed"
+        others = [
+            name
             for name, artifact in inputs.items()
             if name not in old.record.inputs or old.record.inputs[name].digest != artifact.digest
         ]
+        if others:
+            changed.append(f"new {', '.join(others)}")
         if old.record.version != step.version:
             changed.append(f"the stage's code has changed (version {step.version})")
         return "; ".join(changed) or "local files have changed"

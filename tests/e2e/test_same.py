@@ -48,7 +48,7 @@ def test_more_rounds_draw_and_pretrain_nothing_and_the_reason_names_the_field(
     assert cached == {"prompts", "generation", "pretraining"}
     reasons = {event.step: event.reason for event in events if isinstance(event, StepStarted)}
     assert reasons["federation"] == "federation.rounds: 5 → 6"
-    assert reasons["evaluation"].startswith("federation has changed")
+    assert reasons["evaluation"].startswith("new federation, ")
 
 
 @settings(

@@ -281,3 +281,23 @@ def test_centralised_makes_the_steps_that_the_selected_make_together(
         }
     )
     assert pooled_local(federation, samples=500).maximum_steps == steps
+
+
+def test_a_federation_may_start_from_a_public_checkpoint(store: Store, tmp_path: Path) -> None:
+    spec = ModelSpec(source="builtin://linear", public_weights="file://public.safetensors")
+    shape = ImageShape.model_validate(SHAPE)
+    public = build_model(spec, shape, len(LABELS), seed=99, folder=tmp_path).state_dict()
+    (tmp_path / "public.safetensors").write_bytes(weights_to_bytes(public))
+    started = section(
+        start="PublicCheckpoint",
+        model=spec.model_dump(by_alias=True),
+        federation={
+            "rounds": 1,
+            "local": {"optimizer": {"name": "Sgd", "learningRate": 1e-12, "weightDecay": 0}},
+        },
+    )
+    run(started, {}, workspace(store, tmp_path))
+    data = store.blobs.read(f"artifacts/federation/key/{MODEL}")
+    assert data is not None
+    made = weights_from_bytes(data)
+    assert all(torch.allclose(made[name], public[name], atol=1e-6) for name in public)

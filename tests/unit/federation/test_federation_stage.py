@@ -286,7 +286,8 @@ def test_centralised_makes_the_steps_that_the_selected_make_together(
 def test_a_federation_may_start_from_a_public_checkpoint(store: Store, tmp_path: Path) -> None:
     spec = ModelSpec(source="builtin://linear", public_weights="file://public.safetensors")
     shape = ImageShape.model_validate(SHAPE)
-    public = build_model(spec, shape, len(LABELS), seed=99, folder=tmp_path).state_dict()
+    bare = ModelSpec(source="builtin://linear")
+    public = build_model(bare, shape, len(LABELS), seed=99, folder=tmp_path).state_dict()
     (tmp_path / "public.safetensors").write_bytes(weights_to_bytes(public))
     started = section(
         start="PublicCheckpoint",

@@ -60,6 +60,15 @@ def small_run(**changes: Any) -> GPTFLRun:
     return gptfl.parse_run(small_document(**changes))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _as_at_a_terminal() -> None:
+    """Ctrl-C reaches a command also when a script started the tests in the background.
+
+    Shells start such jobs with SIGINT ignored, and whatever they start would inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> gptfl.Result:
     """The small cousin, run once without any trouble."""

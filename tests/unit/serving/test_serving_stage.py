@@ -91,7 +91,9 @@ def test_the_config_says_what_the_model_is(store: Store) -> None:
 
 
 def test_a_model_at_the_minimum_passes(store: Store) -> None:
-    run(SECTION, inputs(store, module(), value=0.9), workspace(store, "serving"))
+    made = workspace(store, "serving")
+    run(SECTION, inputs(store, module(), value=0.9), made)
+    assert CONFIG_NAME in made.files
 
 
 def test_a_model_below_the_gate_is_not_published(store: Store) -> None:

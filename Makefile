@@ -15,6 +15,7 @@ help:  ## this list
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'gptfl needs Python 3.11 or newer; set PYTHON=python3.11'; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo 'no venv module: apt-get install python3-venv'; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null  # one made by uv has none
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@echo 'Installing into .venv (3 GB the first time, from a cache afterwards) …'
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'

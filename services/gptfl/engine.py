@@ -186,7 +186,7 @@ class Engine:
     def _why(self, step: Step, inputs: Mapping[str, Artifact]) -> str:
         """Which fields or inputs have changed since the run of that name before."""
         before = self.previous.step(step.name) if self.previous else None
-        old = self.store.find(step.stage, before.key) if before and before.key else None
+        old = self.store.artifact_of(before)
         if old is None:
             return "not done before"
         changed = list(differences(old.record.section, canonical(step.section)))

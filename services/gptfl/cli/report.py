@@ -7,7 +7,7 @@ from gptfl.cli.output import local, say
 from gptfl.cli.runs import find_run
 from gptfl.errors import StoreError
 from gptfl.spec.load import parse_run
-from gptfl.store import Artifact, RunFolder, RunStatus, Store, open_store
+from gptfl.store import RunFolder, RunStatus, Store, open_store
 
 
 def show_report(name: str, store_uri: str | None, *, open_it: bool) -> None:
@@ -27,9 +27,6 @@ def write_report(store: Store, folder: RunFolder, status: RunStatus) -> Path:
     spec = folder.read_spec()
     if spec is None:
         raise StoreError(f"{store.uri}: the file of run {folder.name!r} is gone; run it again")
-    artifacts: dict[str, Artifact] = {}
-    for step in status.steps:
-        artifact = store.find(step.stage, step.key) if step.key else None
-        if artifact is not None:
-            artifacts[step.name] = artifact
+    found = {step.name: store.artifact_of(step) for step in status.steps}
+    artifacts = {name: artifact for name, artifact in found.items() if artifact is not None}
     return folder.write_report(render(parse_run(spec), artifacts, status))

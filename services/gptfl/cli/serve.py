@@ -20,8 +20,7 @@ def serve_run(name: str, store_uri: str | None, *, port: int, host: str) -> None
 
 def exported_model(store: Store, status: RunStatus) -> Artifact:
     """The artifact of the run's `serving` step. Raises StoreError when it is not there."""
-    step = status.step("serving")
-    artifact = store.find("serving", step.key) if step and step.key else None
+    artifact = store.artifact_of(status.step("serving"))
     if artifact is None:
         raise StoreError(
             f"run {status.name!r} has no model yet ({status.phase.value}); finish it with gptfl run"

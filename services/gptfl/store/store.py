@@ -13,7 +13,7 @@ from gptfl.errors import DamagedArtifactError, SpecError, StoreError
 from gptfl.store.artifact import Artifact, artifact_prefix
 from gptfl.store.blobs import Blobs, FolderBlobs
 from gptfl.store.record import RECORD_NAME, Cost, InputEntry, Record
-from gptfl.store.runs import RunFolder
+from gptfl.store.runs import RunFolder, StepStatus
 from gptfl.store.workspace import Workspace
 
 DEFAULT_FOLDER = ".gptfl"
@@ -48,6 +48,10 @@ class Store:
         for stage in self.blobs.folders("artifacts"):
             for key in self.blobs.folders(f"artifacts/{stage}"):
                 yield stage, key
+
+    def artifact_of(self, step: StepStatus | None) -> Artifact | None:
+        """What a step of some run left, or None when it has left nothing yet."""
+        return self.find(step.stage, step.key) if step and step.key else None
 
     def artifacts(self) -> Iterator[Artifact]:
         """Every finished artifact. Raises DamagedArtifactError at a record that cannot be read."""

@@ -1,7 +1,7 @@
 """The artifact that a stage is writing: a place for files, checkpoints, progress and cost."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -90,7 +90,3 @@ class Workspace:
     def progress(self, done: int, total: int, unit: str, **metrics: float) -> None:
         """Says how far the stage is; cheap, so call it often."""
         self._report_progress(done, total, unit, metrics)
-
-
-Clock = Callable[[], float]
-"""Seconds since the epoch; passed in so that tests own the time."""

@@ -7,14 +7,15 @@ from gptfl.cli.output import local, say
 from gptfl.cli.runs import find_run
 from gptfl.errors import StoreError
 from gptfl.spec.load import parse_run
-from gptfl.store import RunFolder, RunStatus, Store, open_store
+from gptfl.store import Phase, RunFolder, RunStatus, Store, open_store
 
 
 def show_report(name: str, store_uri: str | None, *, open_it: bool) -> None:
-    """Prints the report's path; writes a report of what is done when there is none."""
+    """Prints the report's path; of a run that has not ended well, writes one of what is done."""
     store = open_store(store_uri, must_exist=True)
     folder, status = find_run(store, name)
-    path = folder.report() or write_report(store, folder, status)
+    kept = folder.report() if status.phase is Phase.SUCCEEDED else None
+    path = kept or write_report(store, folder, status)
     say(local(str(path)))
     if open_it:
         webbrowser.open(path.as_uri())

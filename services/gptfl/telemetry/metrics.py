@@ -102,7 +102,7 @@ STAGE_METRICS: Mapping[tuple[str, str], Metric] = {
         "gptfl_federation_gradient_diversity",
         Gauge,
         _BY_STEP,
-        "Gradient diversity of the last round, as the GPT-FL paper defines it.",
+        "Gradient diversity of the last round (Yin et al. 2018, arXiv 1706.05699).",
     ),
     ("federation", "selected"): Metric(
         "gptfl_federation_clients_selected_total", Counter, _BY_STEP, "Clients that were asked."

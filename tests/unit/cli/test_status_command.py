@@ -92,6 +92,18 @@ def test_report_prints_where_it_is(store: Store, gptfl: Gptfl) -> None:
     assert Path(said.out.strip()).is_file()
 
 
+def test_the_report_of_a_run_that_has_not_ended_well_is_made_anew(
+    store: Store, gptfl: Gptfl
+) -> None:
+    status = done_run(store, phase=Phase.FAILED).model_copy(update={"steps": ()})
+    folder = store.run_folder("default", "pets", "0123456789ab")
+    folder.write_status(status)
+    said = gptfl("report", "pets")
+
+    assert said.code == 0
+    assert "pets" in Path(said.out.strip()).read_text()
+
+
 def test_serve_wants_a_model(store: Store, gptfl: Gptfl) -> None:
     status = done_run(store)
     serving = status.step("serving")

@@ -8,11 +8,20 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gptfl.api import Result, load_run, parse_run, run
+    from gptfl.api import Result, load_run, parse_run, run, run_stage
     from gptfl.errors import GPTFLError, SpecError
     from gptfl.spec.run import GPTFLRun
 
-__all__ = ["GPTFLError", "GPTFLRun", "Result", "SpecError", "load_run", "parse_run", "run"]
+__all__ = [
+    "GPTFLError",
+    "GPTFLRun",
+    "Result",
+    "SpecError",
+    "load_run",
+    "parse_run",
+    "run",
+    "run_stage",
+]
 
 _HOMES = {
     "GPTFLError": "gptfl.errors",

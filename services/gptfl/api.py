@@ -1,6 +1,6 @@
 """A run from Python: a spec in, typed results out, progress by a callback."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,7 +16,7 @@ from gptfl.prompts.results import PromptSet
 from gptfl.spec.checks import check
 from gptfl.spec.load import dump_run, load_run, parse_run
 from gptfl.spec.run import GPTFLRun
-from gptfl.stages import plan
+from gptfl.stages import StageFunction, plan
 from gptfl.store import Phase, RunFolder, RunStatus, StepStatus, Store, open_store
 from gptfl.telemetry.events import Listener
 from gptfl.telemetry.status import StatusRecorder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gptfl.generation.samples import Sample
     from gptfl.models.folder import Classifier
 
-__all__ = ["Result", "load_run", "parse_run", "run"]
+__all__ = ["Result", "load_run", "parse_run", "run", "run_stage"]
 
 
 @dataclass(frozen=True)
@@ -92,50 +92,111 @@ def run(
     store: Store | str | None = None,
     folder: Path | None = None,
     listeners: Sequence[Listener] = (),
+    functions: Mapping[str, StageFunction] | None = None,
 ) -> Result:
     """Does what is not done yet of a run, and writes its status and report to the store.
 
     `store` is a store or its URI, by default the spec's or else `.gptfl`; relative paths in the
-    spec start at `folder`, by default the working folder; `listeners` are told every event.
-    Raises SpecError before any work when the spec or the data it names cannot be, and another
-    GPTFLError when a step fails; what was done until then is kept and not done again.
+    spec start at `folder`, by default the working folder; `listeners` are told every event;
+    `functions` are those of `gptfl.engine.execute`. Raises SpecError before any work when the spec
+    or the data it names cannot be, and another GPTFLError when a step fails; what was done until
+    then is kept and not done again.
     """
+    work = _prepare(spec, store, folder)
+    if not is_done(spec, work.store, work.folder):
+        open_all_data(spec, work.folder)
+    before = work.runs.read_status()
+    outcome = work.execute(listeners, functions=functions)
+    return work.conclude(outcome, was_done=before is not None and before.phase is Phase.SUCCEEDED)
+
+
+def run_stage(
+    spec: GPTFLRun,
+    stage: str,
+    *,
+    store: Store | str | None = None,
+    folder: Path | None = None,
+    listeners: Sequence[Listener] = (),
+    functions: Mapping[str, StageFunction] | None = None,
+) -> RunStatus:
+    """Does what is not done yet of one stage, in a process of its own; other processes do the rest.
+
+    The last stage ends the run, with its report. The parameters are those of `run`. Raises StageError when a stage that it reads from has not
+    been done.
+    """
+    work = _prepare(spec, store, folder)
+    # What other processes have said of their stages stays.
+    work.recorder.status = work.runs.read_status() or work.recorder.status
+    outcome = work.execute(listeners, only=stage, functions=functions)
+    return work.conclude(outcome).status if outcome.is_whole else work.recorder.pause()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A run that has been checked, with everything in place to go to work."""
+
+    spec: GPTFLRun
+    store: Store
+    folder: Path
+    runs: RunFolder
+    recorder: StatusRecorder
+    previous: RunStatus | None
+
+    def execute(
+        self,
+        listeners: Sequence[Listener],
+        *,
+        only: str | None = None,
+        functions: Mapping[str, StageFunction] | None,
+    ) -> Outcome:
+        """Goes to work; however it ends, the status says how."""
+        self.runs.write_spec(dump_run(self.spec))
+        self.store.blobs.sweep()
+        with self.runs.hold():
+            try:
+                return execute(
+                    self.spec,
+                    self.store,
+                    folder=self.folder,
+                    listeners=(self.recorder, *listeners),
+                    previous=self.previous,
+                    only=only,
+                    functions=functions,
+                )
+            except KeyboardInterrupt:
+                said = "interrupted; run the same command to go on"
+                self.recorder.finish(Phase.INTERRUPTED, said)
+                raise
+            except Exception as error:
+                self.recorder.finish(Phase.FAILED, str(error).partition("\n")[0])
+                raise
+
+    def conclude(self, outcome: Outcome, *, was_done: bool = False) -> Result:
+        """Writes the report and the status of a run that has come to its end."""
+        report = _report(self.spec, outcome, self.runs, self.recorder.status, was_done=was_done)
+        status = self.recorder.finish(
+            Phase.SUCCEEDED,
+            "",
+            metrics=outcome.metrics,
+            model=outcome.model.uri,
+            model_digest=outcome.model.digest,
+            report=str(report),
+        )
+        return Result(self.spec, outcome, status, report)
+
+
+def _prepare(spec: GPTFLRun, store: Store | str | None, folder: Path | None) -> _Work:
+    """Checks a run and opens its store; nothing is written yet."""
     folder = (folder or Path.cwd()).absolute()
     check(spec)
     check_references(spec, folder)
     if not isinstance(store, Store):
         uri = spec.spec.artifacts.uri
         store = open_store(uri, folder=folder) if uri and not store else open_store(store)
-    if not is_done(spec, store, folder):
-        open_all_data(spec, folder)
     runs = store.run_folder(spec.metadata.namespace, spec.metadata.name, run_uid(spec))
     previous = latest_status(store, spec.metadata.name, spec.metadata.namespace)
-    before = runs.read_status()
-    runs.write_spec(dump_run(spec))
     recorder = StatusRecorder(runs, first_status(spec))
-    store.blobs.sweep()
-    with runs.hold():
-        try:
-            outcome = execute(
-                spec, store, folder=folder, listeners=(recorder, *listeners), previous=previous
-            )
-        except KeyboardInterrupt:
-            recorder.finish(Phase.INTERRUPTED, "interrupted; run the same command to go on")
-            raise
-        except Exception as error:
-            recorder.finish(Phase.FAILED, str(error).partition("\n")[0])
-            raise
-    was_done = before is not None and before.phase is Phase.SUCCEEDED
-    report = _report(spec, outcome, runs, recorder.status, was_done=was_done)
-    status = recorder.finish(
-        Phase.SUCCEEDED,
-        "",
-        metrics=outcome.metrics,
-        model=outcome.model.uri,
-        model_digest=outcome.model.digest,
-        report=str(report),
-    )
-    return Result(spec, outcome, status, report)
+    return _Work(spec, store, folder, runs, recorder, previous)
 
 
 def first_status(spec: GPTFLRun) -> RunStatus:

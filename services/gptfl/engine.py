@@ -6,15 +6,16 @@ process, is found in the store, so a killed run is resumed by running it again.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from gptfl.errors import StageError
 from gptfl.freshness import allow_modules_of, differences, fingerprints
 from gptfl.spec.base import canonical, canonical_json, sha256
 from gptfl.spec.run import GPTFLRun
-from gptfl.stages import Step, plan
+from gptfl.stages import StageFunction, Step, plan
 from gptfl.store import Artifact, RunStatus, Store, Workspace, stage_key
 from gptfl.telemetry.events import (
     Event,
@@ -36,6 +37,11 @@ class Outcome:
     """What a run left: an artifact for each step, by the step's name."""
 
     artifacts: Mapping[str, Artifact]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the run is at its end; with one stage done, others may have to follow."""
+        return "serving" in self.artifacts
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -60,24 +66,42 @@ def execute(
     folder: Path,
     listeners: Sequence[Listener] = (),
     previous: RunStatus | None = None,
+    only: str | None = None,
+    functions: Mapping[str, StageFunction] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Outcome:
     """Does what is not done yet of every step, in order.
 
     `folder` is where relative paths in the spec start; `previous` is the status of an earlier run
-    of that name, from which is said why a step is done again. Raises GPTFLError when a step cannot
-    be done; what was done until then stays.
+    of that name, from which is said why a step is done again. With `only`, just the steps of that
+    stage are done, and those before them must have been. `functions` replace a stage's own by one
+    that does the same with other hands: workers on a queue, clients across a network. Raises
+    GPTFLError when a step cannot be done; what was done until then stays.
     """
     allow_modules_of(folder)
     steps = plan(run)
-    engine = Engine(store, folder, listeners, previous, now)
+    engine = Engine(store, folder, listeners, previous, functions or {}, now)
     engine.tell(RunStarted(run.metadata.name, tuple(step.name for step in steps), now()))
     made: dict[str, Artifact] = {}
-    for step in steps:
-        made[step.name] = engine.do(step, {name: made[name] for name in step.inputs})
+    for step in _wanted(steps, only):
+        inputs = {name: made[name] for name in step.inputs}
+        is_ours = only in (None, step.stage)
+        made[step.name] = engine.do(step, inputs) if is_ours else engine.take(step, inputs)
     outcome = Outcome(made)
-    engine.tell(RunFinished(run.metadata.name, now(), outcome.metrics))
+    if outcome.is_whole:
+        engine.tell(RunFinished(run.metadata.name, now(), outcome.metrics))
     return outcome
+
+
+def _wanted(steps: Sequence[Step], only: str | None) -> Sequence[Step]:
+    """The steps of the stage `only`, behind those that they are made from."""
+    if only is None:
+        return steps
+    names = {step.name for step in steps if step.stage == only}
+    for step in reversed(steps):
+        if step.name in names:
+            names.update(step.inputs)
+    return [step for step in steps if step.name in names]
 
 
 def is_done(run: GPTFLRun, store: Store, folder: Path) -> bool:
@@ -108,6 +132,7 @@ class Engine:
     folder: Path
     listeners: Sequence[Listener] = ()
     previous: RunStatus | None = None
+    functions: Mapping[str, StageFunction] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def tell(self, event: Event) -> None:
@@ -131,6 +156,16 @@ class Engine:
             self.tell(StepFailed(step.name, str(error), self.now()))
             raise
 
+    def take(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
+        """The step's artifact, made by another process. Raises StageError when it was not."""
+        found = self.store.find(step.stage, key_of(step, inputs, self.folder))
+        if found is None:
+            raise StageError(
+                f"{step.name} has not been done in {self.store.uri}; "
+                f"do it first, with 'gptfl run FILE --only {step.stage}'"
+            )
+        return self._cached(step, found)
+
     def _make(self, step: Step, key: str, inputs: Mapping[str, Artifact]) -> Artifact:
         began = time.monotonic()
         workspace = Workspace(
@@ -143,7 +178,8 @@ class Engine:
                 StepProgress(step.name, done, total, unit, self.now(), metrics)
             ),
         )
-        metrics = step.load()(step.section, inputs, workspace)
+        function = self.functions.get(step.stage) or step.load()
+        metrics = function(step.section, inputs, workspace)
         seconds = time.monotonic() - began
         artifact = self.store.commit(
             workspace,

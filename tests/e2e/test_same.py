@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gptfl
+from gptfl.store import Phase
 from gptfl.telemetry.events import Event, StepFinished, StepStarted
 
 
@@ -100,3 +101,19 @@ def test_random_small_specs_run_to_their_end_and_repeat_to_the_bit(
     )
     assert 0 <= first.accuracy <= 1
     assert first.outcome.model.digest == second.outcome.model.digest
+
+
+def test_stage_by_stage_in_any_process_it_is_the_same_run(
+    undisturbed: gptfl.Result, tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")
+    stages = ("prompts", "generation", "pretraining", "federation", "evaluation", "serving")
+
+    statuses = [gptfl.run_stage(small_run(), stage, store=store) for stage in stages]
+
+    assert {step.name: step.digest for step in statuses[-1].steps} == {
+        step.name: step.digest for step in undisturbed.status.steps
+    }
+    assert [status.phase for status in statuses] == [Phase.RUNNING] * 5 + [Phase.SUCCEEDED]
+    assert statuses[-1].report is not None
+    assert all(step.cached for step in gptfl.run(small_run(), store=store).status.steps)

@@ -162,3 +162,27 @@ def test_a_damaged_file_is_never_used(store: Store) -> None:
         DamagedArtifactError, match=r"sum\.txt: is damaged .*gptfl artifacts remove"
     ):
         found.read("sum.txt")
+
+
+def test_a_stage_function_can_be_replaced_by_one_with_other_hands(store: Store) -> None:
+    def by_others(
+        section: Counting, inputs: Mapping[str, Artifact], workspace: Workspace
+    ) -> dict[str, float]:
+        workspace.write("sum.txt", b"6")
+        return {"sum": 6.0}
+
+    engine = Engine(store, Path(), functions={"count": by_others})
+
+    assert engine.do(counting(4), {}).read("sum.txt") == b"6"
+    assert worked == []
+
+
+def test_what_another_process_has_made_is_taken(store: Store) -> None:
+    made = Engine(store, Path()).do(counting(4), {})
+
+    assert Engine(store, Path()).take(counting(4), {}).digest == made.digest
+
+
+def test_what_nobody_has_made_cannot_be_taken(store: Store) -> None:
+    with pytest.raises(StageError, match=r"count has not been done.*--only count"):
+        Engine(store, Path()).take(counting(4), {})

@@ -18,6 +18,7 @@ store_option = click.option(
     help="The artifact store; else $GPTFL_STORE, or .gptfl in this folder.",
 )
 PORT = click.IntRange(1, 65_535)
+STAGES = ("prompts", "generation", "pretraining", "federation", "evaluation", "serving")
 
 
 @click.group(
@@ -40,6 +41,12 @@ def app() -> None:
     help="Shards drawn at the same time; the result is the same.",
 )
 @click.option(
+    "--only",
+    type=click.Choice(STAGES),
+    metavar="STAGE",
+    help="Just this stage; what it reads from must have been made.",
+)
+@click.option(
     "--metrics-port", type=PORT, metavar="PORT", help="Serve Prometheus metrics meanwhile."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -49,6 +56,7 @@ def run(
     file: Path,
     store: str | None,
     workers: int | None,
+    only: str | None,
     metrics_port: int | None,
     quiet: bool,
     as_json: bool,
@@ -57,7 +65,13 @@ def run(
     from gptfl.cli.run import run_file
 
     run_file(
-        file, store=store, workers=workers, metrics_port=metrics_port, quiet=quiet, as_json=as_json
+        file,
+        store=store,
+        workers=workers,
+        only=only,
+        metrics_port=metrics_port,
+        quiet=quiet,
+        as_json=as_json,
     )
 
 

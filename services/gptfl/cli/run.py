@@ -2,7 +2,9 @@
 
 import shlex
 import signal
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -28,17 +30,25 @@ def run_file(
     *,
     store: str | None,
     workers: int | None,
+    only: str | None,
     metrics_port: int | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Does the run, shows how it goes on standard error, and what came of it on standard output."""
+    """Does the run or one stage of it.
+
+    Shows how it goes on standard error, and what came of it on standard output.
+    """
     quieten()
     signal.signal(signal.SIGTERM, _terminate)
     run = load_run(file)
     if workers is not None:
         run = with_workers(run, workers)
-    status = _do(run, file.absolute().parent, store, metrics_port, quiet=quiet)
+    folder = file.absolute().parent
+    if only is not None:
+        status = _do(run, partial(_one_stage, run, only, store, folder), metrics_port, quiet=quiet)
+    else:
+        status = _do(run, partial(_whole, run, store, folder), metrics_port, quiet=quiet)
     if as_json:
         say(status.model_dump_json(indent=2, by_alias=True))
     else:
@@ -51,9 +61,30 @@ def with_workers(run: GPTFLRun, workers: int) -> GPTFLRun:
     return run.model_copy(update={"spec": run.spec.model_copy(update={"generation": generation})})
 
 
-def _do(
-    run: GPTFLRun, folder: Path, store: str | None, metrics_port: int | None, *, quiet: bool
+def _whole(
+    run: GPTFLRun, store: str | None, folder: Path, listeners: Sequence[Listener]
 ) -> RunStatus:
+    from gptfl import api
+
+    return api.run(run, store=store, folder=folder, listeners=listeners).status
+
+
+def _one_stage(
+    run: GPTFLRun, stage: str, store: str | None, folder: Path, listeners: Sequence[Listener]
+) -> RunStatus:
+    from gptfl import api
+
+    return api.run_stage(run, stage, store=store, folder=folder, listeners=listeners)
+
+
+def _do(
+    run: GPTFLRun,
+    work: Callable[[Sequence[Listener]], RunStatus],
+    metrics_port: int | None,
+    *,
+    quiet: bool,
+) -> RunStatus:
+    """Does the work with everyone told who wants to watch."""
     from gptfl import api
     from gptfl.telemetry.terminal import open_screen
 
@@ -66,7 +97,7 @@ def _do(
     with screen or nullcontext():
         if screen is not None:
             listeners.append(screen)
-        return api.run(run, store=store, folder=folder, listeners=listeners).status
+        return work(listeners)
 
 
 def _show(status: RunStatus, store: str | None) -> None:

@@ -37,7 +37,13 @@ def _(event: RunStarted, status: RunStatus) -> RunStatus:
         known.get(name, StepStatus(name=name, stage=name.partition("/")[0])) for name in event.steps
     )
     return status.model_copy(
-        update={"phase": Phase.RUNNING, "message": "", "started": event.at, "steps": steps}
+        update={
+            "phase": Phase.RUNNING,
+            "message": "",
+            "started": event.at,
+            "finished": None,
+            "steps": steps,
+        }
     )
 
 
@@ -142,6 +148,11 @@ class StatusRecorder:
         is_due = self._clock() - self._written >= SECONDS_BETWEEN_WRITES
         if is_due or not isinstance(event, StepProgress):
             self._write()
+
+    def pause(self) -> RunStatus:
+        """Writes that this process has done its part of a run that goes on."""
+        self._write()
+        return self.status
 
     def finish(self, phase: Phase, message: str, **results: object) -> RunStatus:
         """Writes how the run ended; `results` are further fields of RunStatus.

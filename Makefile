@@ -1,6 +1,6 @@
 # One verb a target; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit test-e2e lint types layers generate check bench accuracy clean
+.PHONY: help demo services test test-unit test-services test-e2e lint types layers generate check bench accuracy clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,10 +24,16 @@ help:  ## this list
 demo: .venv/installed  ## GPT-FL on real data: from label names to a model that answers
 	@$(BIN)/gptfl run examples/digits.yaml
 
-test: .venv/installed test-unit test-e2e  ## all tests
+services:  ## Redis, Prometheus and MinIO for test-services: apt-get, and Go for MinIO
+	@tools/services/install
+
+test: .venv/installed test-unit test-services test-e2e  ## all tests
 
 test-unit: .venv/installed  ## what each part promises
 	$(BIN)/pytest tests/unit --numprocesses 2
+
+test-services: .venv/installed  ## on real servers: S3, Redis, Prometheus, processes that are killed
+	$(BIN)/pytest tests/services
 
 test-e2e: .venv/installed  ## whole runs: killed, resumed, repeated, looked at
 	$(BIN)/pytest tests/e2e

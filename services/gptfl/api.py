@@ -119,10 +119,10 @@ def run_stage(
     listeners: Sequence[Listener] = (),
     functions: Mapping[str, StageFunction] | None = None,
 ) -> RunStatus:
-    """Does what is not done yet of one stage, in a process of its own; other processes do the rest.
+    """Does what is not done yet of one stage; other processes do the rest.
 
-    The last stage ends the run, with its report. The parameters are those of `run`. Raises StageError when a stage that it reads from has not
-    been done.
+    The last stage ends the run, with its report. The parameters are those of `run`. Raises
+    StageError when a stage that it reads from has not been done.
     """
     work = _prepare(spec, store, folder)
     # What other processes have said of their stages stays.

@@ -159,12 +159,25 @@ class Engine:
     def take(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         """The step's artifact, made by another process. Raises StageError when it was not."""
         found = self.store.find(step.stage, key_of(step, inputs, self.folder))
+        found = found or self._made_elsewhere(step, inputs)
         if found is None:
             raise StageError(
                 f"{step.name} has not been done in {self.store.uri}; "
                 f"do it first, with 'gptfl run FILE --only {step.stage}'"
             )
         return self._cached(step, found)
+
+    def _made_elsewhere(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact | None:
+        """What this run made of the same where local files can be seen that are not here.
+
+        A generator's folder is mounted where images are drawn; here its digest cannot be known, and
+        so neither the key.
+        """
+        made = self.store.artifact_of(self.previous.step(step.name) if self.previous else None)
+        if made is None or made.record.version != step.version:
+            return None
+        is_same = made.record.section == canonical(step.section) and not _new_inputs(made, inputs)
+        return made if is_same else None
 
     def _make(self, step: Step, key: str, inputs: Mapping[str, Artifact]) -> Artifact:
         began = time.monotonic()
@@ -226,16 +239,18 @@ class Engine:
         if old is None:
             return "not done before"
         changed = list(differences(old.record.section, canonical(step.section)))
-        others = [
-            name
-            for name, artifact in inputs.items()
-            if name not in old.record.inputs or old.record.inputs[name].digest != artifact.digest
-        ]
+        others = _new_inputs(old, inputs)
         if others:
             changed.append(f"new {', '.join(others)}")
         if old.record.version != step.version:
             changed.append(f"the stage's code has changed (version {step.version})")
         return "; ".join(changed) or "local files have changed"
+
+
+def _new_inputs(old: Artifact, inputs: Mapping[str, Artifact]) -> list[str]:
+    """The inputs that are not those from which `old` was made."""
+    known = old.record.inputs
+    return [n for n, one in inputs.items() if n not in known or known[n].digest != one.digest]
 
 
 def _software() -> dict[str, str]:

@@ -23,6 +23,12 @@ class Counting(Section):
     upto: int
 
 
+class WithFile(Counting):
+    """A toy stage that reads a local file."""
+
+    source: str
+
+
 stumble_at: set[int] = set()
 worked: list[int] = []
 
@@ -125,15 +131,19 @@ def test_a_changed_input_changes_the_key_and_an_equal_one_does_not(store: Store)
     assert after_three.record.inputs["count"].digest == three.digest
 
 
-def test_a_step_that_is_done_again_names_the_field_that_changed(store: Store) -> None:
-    before = Engine(store, Path()).do(counting(4), {})
-    status = RunStatus(
+def status_after(made: Artifact) -> RunStatus:
+    return RunStatus(
         namespace="default",
         name="toy",
         uid="0",
-        started=before.record.created,
-        steps=(StepStatus(name="count", stage="count", key=before.key),),
+        started=made.record.created,
+        steps=(StepStatus(name="count", stage="count", key=made.key),),
     )
+
+
+def test_a_step_that_is_done_again_names_the_field_that_changed(store: Store) -> None:
+    before = Engine(store, Path()).do(counting(4), {})
+    status = status_after(before)
     Engine(store, Path(), [heard := Listening()], previous=status).do(counting(5), {})
 
     assert heard.of(StepStarted)[0].reason == "upto: 4 → 5"
@@ -181,6 +191,26 @@ def test_what_another_process_has_made_is_taken(store: Store) -> None:
     made = Engine(store, Path()).do(counting(4), {})
 
     assert Engine(store, Path()).take(counting(4), {}).digest == made.digest
+
+
+def of_a_file(name: str) -> Step:
+    section = WithFile(seed=0, compute_threads=1, upto=4, source=f"file:{name}")
+    return Step("count", section, (), __name__, 1)
+
+
+def test_what_was_made_from_files_of_another_machine_is_taken_as_this_runs(
+    store: Store, tmp_path: Path
+) -> None:
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    here.mkdir()
+    (there / "weights").write_bytes(b"known there alone")
+    made = Engine(store, there).do(of_a_file("weights"), {})
+    status = status_after(made)
+
+    assert Engine(store, here, previous=status).take(of_a_file("weights"), {}).key == made.key
+    with pytest.raises(StageError, match="has not been done"):
+        Engine(store, here, previous=status).take(of_a_file("other"), {})
 
 
 def test_what_nobody_has_made_cannot_be_taken(store: Store) -> None:

@@ -1,13 +1,12 @@
 """A finished artifact, read with every file checked against its digest."""
 
-import hashlib
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
 from gptfl.errors import DamagedArtifactError
-from gptfl.store.blobs import Blobs
+from gptfl.store.blobs import Blobs, LocalFile
 from gptfl.store.record import Record
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -24,7 +23,7 @@ class Artifact:
     def __init__(self, blobs: Blobs, record: Record) -> None:
         self._blobs = blobs
         self.record = record
-        self._checked: dict[str, Path] = {}
+        self._checked: dict[str, LocalFile] = {}
 
     @property
     def stage(self) -> str:
@@ -56,9 +55,7 @@ class Artifact:
 
         Raises DamagedArtifactError when the file is missing or is not what the record says.
         """
-        if name not in self._checked:
-            self._checked[name] = self._check(name)
-        return self._checked[name]
+        return self._local(name).path
 
     def read(self, name: str) -> bytes:
         """The bytes of a file."""
@@ -70,27 +67,28 @@ class Artifact:
 
     def folder(self) -> Path:
         """A local folder with all files, each checked: for libraries that load a folder."""
-        paths = [(name, self.path(name)) for name in self.names()]
-        name, path = paths[0]
-        return path.parents[len(Path(name).parts) - 1]
+        return self._blobs.gather(self.prefix, {name: self._local(name) for name in self.names()})
 
-    def _check(self, name: str) -> Path:
+    def _local(self, name: str) -> LocalFile:
+        if name not in self._checked:
+            self._checked[name] = self._check(name)
+        return self._checked[name]
+
+    def _check(self, name: str) -> LocalFile:
         entry = self.record.files.get(name)
         if entry is None:
             raise DamagedArtifactError(
                 f"{self.uri}: has no file {name}; it has {list(self.names())}"
             )
-        path = self._blobs.local(f"{self.prefix}/{name}")
-        if path is None:
+        found = self._blobs.local(f"{self.prefix}/{name}", entry.sha256)
+        if found is None:
             raise DamagedArtifactError(f"{self.uri}/{name}: is missing; {self._remedy()}")
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != entry.sha256:
+        if found.sha256 != entry.sha256:
             raise DamagedArtifactError(
-                f"{self.uri}/{name}: is damaged (sha256 {found[:12]}…, "
+                f"{self.uri}/{name}: is damaged (sha256 {found.sha256[:12]}…, "
                 f"recorded {entry.sha256[:12]}…); {self._remedy()}"
             )
-        return path
+        return found
 
     def _remedy(self) -> str:
         return f"remove it with 'gptfl artifacts remove {self.key[:12]}' and run again"

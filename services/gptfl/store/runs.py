@@ -116,14 +116,15 @@ class RunFolder:
         """The report; returns where it can be opened."""
         name = f"{self._prefix}/report.html"
         self._blobs.write(name, html.encode())
-        path = self._blobs.local(name)
-        if path is None:
+        file = self._blobs.local(name)
+        if file is None:
             raise StoreError(f"{self._blobs.uri}/{name}: vanished while it was written; run again")
-        return path
+        return file.path
 
     def report(self) -> Path | None:
         """A local copy of the report, or None when there is none."""
-        return self._blobs.local(f"{self._prefix}/report.html")
+        file = self._blobs.local(f"{self._prefix}/report.html")
+        return file.path if file else None
 
     def hold(self) -> AbstractContextManager[bool]:
         """Marks the run as worked on by this process; False when another one works on it."""

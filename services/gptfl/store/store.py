@@ -11,7 +11,8 @@ from pydantic import JsonValue, ValidationError
 
 from gptfl.errors import DamagedArtifactError, SpecError, StoreError
 from gptfl.store.artifact import Artifact, artifact_prefix
-from gptfl.store.blobs import Blobs, FolderBlobs
+from gptfl.store.blobs import Blobs
+from gptfl.store.folder import FolderBlobs
 from gptfl.store.record import RECORD_NAME, Cost, InputEntry, Record
 from gptfl.store.runs import RunFolder, StepStatus
 from gptfl.store.workspace import Workspace

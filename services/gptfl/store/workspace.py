@@ -1,6 +1,5 @@
 """The artifact that a stage is writing: a place for files, checkpoints, progress and cost."""
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from gptfl.seeds import derive_seed
 from gptfl.store.artifact import artifact_prefix
 from gptfl.store.blobs import Blobs
+from gptfl.store.digests import hash_file
 from gptfl.store.record import FileEntry
 
 
@@ -59,10 +59,8 @@ class Workspace:
         with self._blobs.scratch() as scratch:
             path = scratch / Path(name).name
             yield path
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            entry = FileEntry(sha256=digest, bytes=path.stat().st_size)
-            self._blobs.adopt(f"{self._prefix}/{name}", path)
+            entry = FileEntry(sha256=hash_file(path), bytes=path.stat().st_size)
+            self._blobs.adopt(f"{self._prefix}/{name}", path, entry.sha256)
         self.files[name] = entry
 
     def write(self, name: str, data: bytes) -> None:

@@ -17,6 +17,7 @@ from gptfl.spec.base import canonical, canonical_json, sha256
 from gptfl.spec.run import GPTFLRun
 from gptfl.stages import StageFunction, Step, plan
 from gptfl.store import Artifact, RunStatus, Store, Workspace, stage_key
+from gptfl.telemetry.context import about
 from gptfl.telemetry.events import (
     Event,
     Listener,
@@ -79,17 +80,23 @@ def execute(
     GPTFLError when a step cannot be done; what was done until then stays.
     """
     allow_modules_of(folder)
-    steps = plan(run)
     engine = Engine(store, folder, listeners, previous, functions or {}, now)
-    engine.tell(RunStarted(run.metadata.name, tuple(step.name for step in steps), now()))
+    with about(run=run.metadata.name):
+        return _execute(run, engine, only)
+
+
+def _execute(run: GPTFLRun, engine: "Engine", only: str | None) -> Outcome:
+    steps = plan(run)
+    engine.tell(RunStarted(run.metadata.name, tuple(step.name for step in steps), engine.now()))
     made: dict[str, Artifact] = {}
     for step in _wanted(steps, only):
         inputs = {name: made[name] for name in step.inputs}
         is_ours = only in (None, step.stage)
-        made[step.name] = engine.do(step, inputs) if is_ours else engine.take(step, inputs)
+        with about(stage=step.stage, step=step.name):
+            made[step.name] = engine.do(step, inputs) if is_ours else engine.take(step, inputs)
     outcome = Outcome(made)
     if outcome.is_whole:
-        engine.tell(RunFinished(run.metadata.name, now(), outcome.metrics))
+        engine.tell(RunFinished(run.metadata.name, engine.now(), outcome.metrics))
     return outcome
 
 

@@ -4,8 +4,14 @@ click alone: typer and rich help would double the time until `gptfl --help` answ
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from gptfl.cli.options import PORT, telemetry_options
+
+if TYPE_CHECKING:
+    from gptfl.telemetry.process import Telemetry
 
 HELP = ["-h", "--help"]
 
@@ -17,7 +23,6 @@ store_option = click.option(
     metavar="URI",
     help="The artifact store; else $GPTFL_STORE, or .gptfl in this folder.",
 )
-PORT = click.IntRange(1, 65_535)
 STAGES = ("prompts", "generation", "pretraining", "federation", "evaluation", "serving")
 
 
@@ -46,20 +51,18 @@ def app() -> None:
     metavar="STAGE",
     help="Just this stage; what it reads from must have been made.",
 )
-@click.option(
-    "--metrics-port", type=PORT, metavar="PORT", help="Serve Prometheus metrics meanwhile."
-)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+@telemetry_options(text_level="warning")
 def run(
     *,
     file: Path,
     store: str | None,
     workers: int | None,
     only: str | None,
-    metrics_port: int | None,
     quiet: bool,
     as_json: bool,
+    telemetry: "Telemetry",
 ) -> None:
     """Do all of a run that is not done yet."""
     from gptfl.cli.run import run_file
@@ -69,9 +72,9 @@ def run(
         store=store,
         workers=workers,
         only=only,
-        metrics_port=metrics_port,
         quiet=quiet,
         as_json=as_json,
+        telemetry=telemetry,
     )
 
 

@@ -16,10 +16,15 @@ SETTINGS = {
 
 
 def quieten() -> None:
-    """What the user has set stays; `python -W` and PYTHONWARNINGS bring the warnings back."""
+    """What the user has set stays; `python -W` and PYTHONWARNINGS bring the warnings back.
+
+    A log in JSON has them as records.
+    """
     import sys
+
+    from gptfl.telemetry.logs import are_json
 
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if not sys.warnoptions:
+    if not sys.warnoptions and not are_json():
         warnings.simplefilter("ignore")

@@ -14,6 +14,7 @@ from gptfl.spec.load import load_run
 from gptfl.spec.run import GPTFLRun
 from gptfl.store import RunStatus
 from gptfl.telemetry.events import Listener
+from gptfl.telemetry.process import Telemetry
 
 
 def validate_file(file: Path) -> None:
@@ -31,9 +32,9 @@ def run_file(
     store: str | None,
     workers: int | None,
     only: str | None,
-    metrics_port: int | None,
     quiet: bool,
     as_json: bool,
+    telemetry: Telemetry,
 ) -> None:
     """Does the run or one stage of it.
 
@@ -46,9 +47,9 @@ def run_file(
         run = with_workers(run, workers)
     folder = file.absolute().parent
     if only is not None:
-        status = _do(run, partial(_one_stage, run, only, store, folder), metrics_port, quiet=quiet)
+        status = _do(run, partial(_one_stage, run, only, store, folder), telemetry, quiet=quiet)
     else:
-        status = _do(run, partial(_whole, run, store, folder), metrics_port, quiet=quiet)
+        status = _do(run, partial(_whole, run, store, folder), telemetry, quiet=quiet)
     if as_json:
         say(status.model_dump_json(indent=2, by_alias=True))
     else:
@@ -80,7 +81,7 @@ def _one_stage(
 def _do(
     run: GPTFLRun,
     work: Callable[[Sequence[Listener]], RunStatus],
-    metrics_port: int | None,
+    telemetry: Telemetry,
     *,
     quiet: bool,
 ) -> RunStatus:
@@ -88,12 +89,9 @@ def _do(
     from gptfl import api
     from gptfl.telemetry.terminal import open_screen
 
-    listeners: list[Listener] = []
-    if metrics_port:
-        from gptfl.telemetry.metrics import serve_metrics
-
-        listeners.append(serve_metrics(metrics_port))
-    screen = None if quiet else open_screen(console(err=True), api.first_status(run))
+    listeners = telemetry.listeners()
+    is_shown = not quiet and not telemetry.logs_json
+    screen = open_screen(console(err=True), api.first_status(run)) if is_shown else None
     with screen or nullcontext():
         if screen is not None:
             listeners.append(screen)

@@ -28,6 +28,7 @@ from gptfl.federation.state import FederationState
 from gptfl.federation.strategy_state import capture, restore
 from gptfl.seeds import derive_seed
 from gptfl.spec.federation import LocalSpec
+from gptfl.telemetry.context import about
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,9 @@ def run_rounds(
     """
     restore(strategy, state.strategy)
     while state.round < plan.rounds:
-        state = next_round(plan, grid, strategy, state, judge)
-        commit(state)
+        with about(round=state.round + 1):
+            state = next_round(plan, grid, strategy, state, judge)
+            commit(state)
     if not any(record.aggregated for record in state.records):
         refused = sum(sum(record.refused.values()) for record in state.records)
         raise StageError(

@@ -154,7 +154,9 @@ def round_metrics(record: RoundRecord) -> dict[str, float]:
         "bytes_sent": record.bytes_sent,
         "bytes_received": record.bytes_received,
     }
-    return {name: float(value) for name, value in values.items() if value is not None}
+    refused = {f"refused/{reason}": count for reason, count in record.refused.items()}
+    known = {name: value for name, value in values.items() if value is not None}
+    return {name: float(value) for name, value in (known | refused).items()}
 
 
 def _summaries(clients: list[Share], classes: int) -> list[ClientSummary]:

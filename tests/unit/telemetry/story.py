@@ -43,7 +43,14 @@ STORY: tuple[Event, ...] = (
         3,
         "rounds",
         at(24),
-        {"accuracy": 0.7, "loss": 0.5, "selected": 3, "refused": 1, "bytes_sent": 100},
+        {
+            "accuracy": 0.7,
+            "loss": 0.5,
+            "selected": 3,
+            "refused": 1,
+            "refused/NotFinite": 1,
+            "bytes_sent": 100,
+        },
     ),
     StepProgress(
         "federation", 2, 3, "rounds", at(26), {"accuracy": 0.8, "selected": 3, "bytes_sent": 100}

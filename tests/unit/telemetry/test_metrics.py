@@ -1,21 +1,20 @@
 """What Prometheus reads of a run, while it goes on."""
 
-import socket
-import urllib.request
-
 import pytest
 from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
 from story import ENDING, FAILURE, STORY
 
-from gptfl.errors import SpecError
-from gptfl.telemetry.metrics import METRICS, MetricsListener, metrics_page, serve_metrics
+from gptfl.federation.results import Refusal
+from gptfl.generation.filters import FILTERS as VERDICTS
+from gptfl.telemetry.metrics import METRICS, metrics_page
+from gptfl.telemetry.metrics.run import RunMetrics
+from gptfl.telemetry.metrics.stages import FILTERS, REFUSALS
 
 
 @pytest.fixture
 def registry() -> CollectorRegistry:
     registry = CollectorRegistry()
-    listen = MetricsListener(registry)
+    listen = RunMetrics(registry)
     for event in STORY:
         listen(event)
     return registry
@@ -41,15 +40,31 @@ def test_a_federation_shows_its_last_round_and_counts_over_rounds(
     assert value(registry, "gptfl_federation_accuracy", step="federation") == 0.8
     assert value(registry, "gptfl_federation_loss", step="federation") == 0.5
     assert value(registry, "gptfl_federation_clients_selected_total", step="federation") == 6
-    assert value(registry, "gptfl_federation_clients_refused_total", step="federation") == 1
+    refused = "gptfl_federation_clients_refused_total"
+    assert value(registry, refused, step="federation", reason="NotFinite") == 1
     assert value(registry, "gptfl_federation_sent_bytes_total", step="federation") == 200
     assert value(registry, "gptfl_federation_round_seconds_count", step="federation") == 2
     assert value(registry, "gptfl_federation_round_seconds_sum", step="federation") == 4
 
 
+def test_what_may_come_is_there_at_zero_so_that_its_first_increase_is_one() -> None:
+    registry = CollectorRegistry()
+    RunMetrics(registry)(STORY[0])
+
+    assert value(registry, "gptfl_steps_failed_total", step="federation") == 0
+    for reason in Refusal:
+        labels = {"step": "federation/from-scratch", "reason": reason}
+        assert value(registry, "gptfl_federation_clients_refused_total", **labels) == 0
+
+
+def test_the_reasons_and_filters_shown_are_those_that_there_are() -> None:
+    assert set(REFUSALS) == set(Refusal)
+    assert set(FILTERS) == set(VERDICTS)
+
+
 def test_a_round_that_is_reported_twice_is_counted_once() -> None:
     registry = CollectorRegistry()
-    listen = MetricsListener(registry)
+    listen = RunMetrics(registry)
     for event in (*STORY, STORY[-1]):
         listen(event)
 
@@ -58,7 +73,7 @@ def test_a_round_that_is_reported_twice_is_counted_once() -> None:
 
 def test_the_end_names_the_model_and_its_controls() -> None:
     registry = CollectorRegistry()
-    listen = MetricsListener(registry)
+    listen = RunMetrics(registry)
     for event in (*STORY, *ENDING):
         listen(event)
 
@@ -68,7 +83,7 @@ def test_the_end_names_the_model_and_its_controls() -> None:
 
 def test_a_failure_is_counted() -> None:
     registry = CollectorRegistry()
-    listen = MetricsListener(registry)
+    listen = RunMetrics(registry)
     for event in (*STORY, FAILURE):
         listen(event)
 
@@ -83,29 +98,3 @@ def test_names_follow_the_conventions_and_the_page_has_all() -> None:
         assert metric.name.startswith("gptfl_")
         assert metric.name.endswith("_total") == (metric.kind.__name__ == "Counter")
         assert f"| `{metric.name}` |" in page
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def test_they_are_served_while_the_run_goes_on() -> None:
-    port = free_port()
-    listen = serve_metrics(port)
-    for event in STORY:
-        listen(event)
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        families = {one.name for one in text_string_to_metric_families(answer.read().decode())}
-
-    assert {metric.name.removesuffix("_total") for metric in METRICS} <= families
-
-
-def test_a_port_in_use_is_one_line() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(SpecError, match=r"^--metrics-port: \d+ cannot be used"):
-            serve_metrics(taken.getsockname()[1])

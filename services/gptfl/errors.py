@@ -5,7 +5,9 @@ GPTFLError                  anything a user may meet; exit code 1
 ├── DataError               a data set is missing, unreadable or unfit
 ├── ModelError              a model or a pipeline cannot be built, loaded or used
 ├── StoreError              the artifact store cannot do what was asked
+│   ├── StoreUnavailableError    it may be able to later: asking again can help
 │   └── DamagedArtifactError     a file is not what its record says
+├── NetworkError            a federation's connections cannot be set up as asked
 ├── StageError              a stage cannot reach its end with the spec it was given
 └── MissingDependencyError       an optional package is wanted and not installed
 """
@@ -60,8 +62,21 @@ class StoreError(GPTFLError):
     """The artifact store cannot be read or written."""
 
 
+class StoreUnavailableError(StoreError):
+    """The store does not answer, or not now."""
+
+    def __init__(self, message: str, *, reason: str = "unavailable") -> None:
+        super().__init__(message)
+        self.reason = reason
+        """A word or two of a few, for counting."""
+
+
 class DamagedArtifactError(StoreError):
     """A file of an artifact is missing or differs from the digest in its record."""
+
+
+class NetworkError(GPTFLError):
+    """An address, a certificate or a token of a federation over the network cannot be used."""
 
 
 class StageError(GPTFLError):

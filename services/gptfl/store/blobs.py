@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gptfl.store.watch import StoreWatch
+
 
 @dataclass(frozen=True)
 class LocalFile:
@@ -23,6 +25,9 @@ class Blobs(Protocol):
     """Named bytes. Names are relative, with slashes; a name is whole or absent."""
 
     uri: str
+
+    def watch(self, watch: StoreWatch) -> None:
+        """Tells it of every request from now on; a folder makes none."""
 
     def read(self, name: str) -> bytes | None:
         """The bytes, or None when there are none of that name."""

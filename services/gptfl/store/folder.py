@@ -13,6 +13,7 @@ from gptfl.store.blobs import LocalFile
 from gptfl.store.digests import hash_file
 from gptfl.store.names import check_name
 from gptfl.store.scratch import Place, ScratchFolders, as_store_error, flock
+from gptfl.store.watch import StoreWatch
 
 PLACE = Place("store", "--store")
 
@@ -34,6 +35,9 @@ class FolderBlobs:
             self._root.mkdir(parents=True, exist_ok=True)
             if not os.access(self._root, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def watch(self, watch: StoreWatch) -> None:
+        pass
 
     def read(self, name: str) -> bytes | None:
         path = self._path(name)

@@ -149,18 +149,31 @@ class Store:
         ]
 
 
-def open_store(uri: str | None, *, folder: Path | None = None, must_exist: bool = False) -> Store:
+def open_store(
+    uri: str | None,
+    *,
+    folder: Path | None = None,
+    must_exist: bool = False,
+    endpoint: str | None = None,
+    region: str | None = None,
+) -> Store:
     """The store at `uri`; when None, at `$GPTFL_STORE`, or else `.gptfl` in the working folder.
 
     Relative paths start at `folder`. A store that is only read from `must_exist` and need not be
-    writable. Raises SpecError for a scheme that is not known and StoreError for a place that
-    cannot be written, or is not there.
+    writable. `endpoint` and `region` of an `s3://` store go before those of the environment; the
+    server is not asked yet. Raises SpecError for a URI that cannot be and StoreError for a place
+    that cannot be written, or is not there.
     """
     uri = uri or os.environ.get("GPTFL_STORE") or DEFAULT_FOLDER
     scheme = urlsplit(uri).scheme
+    if scheme == "s3":
+        # minio takes a while to import, and a folder needs none.
+        from gptfl.store.s3 import S3Blobs, s3_settings
+
+        return Store(S3Blobs(s3_settings(uri, endpoint=endpoint, region=region)))
     if scheme not in ("", "file"):
         raise SpecError.of(
-            "spec.artifacts.uri", f"{uri!r} has the unknown scheme {scheme!r}; use file://"
+            "spec.artifacts.uri", f"{uri!r} has the unknown scheme {scheme!r}; use s3:// or file://"
         )
     path = Path(
         unquote(uri.removeprefix("file:").removeprefix("//")) if scheme else uri

@@ -1,7 +1,7 @@
 """The artifact that a stage is writing: a place for files, checkpoints, progress and cost."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +38,7 @@ class Workspace:
         report_progress: ReportProgress = _unheard,
     ) -> None:
         self._blobs = blobs
+        self.key = key
         self._prefix = artifact_prefix(stage, key)
         self._report_progress = report_progress
         self.seed = seed
@@ -80,10 +81,26 @@ class Workspace:
         """What an earlier, interrupted attempt saved, or None."""
         return self._blobs.read(f"{self._prefix}/partial/{name}")
 
+    def drop_checkpoint(self, name: str) -> None:
+        """Forgets a checkpoint; nothing happens when there is none."""
+        self._blobs.remove(f"{self._prefix}/partial/{name}")
+
     def checkpoints(self) -> tuple[str, ...]:
         """The names of all checkpoints of earlier attempts and this one, sorted."""
         prefix = f"{self._prefix}/partial/"
         return tuple(name.removeprefix(prefix) for name in self._blobs.names(prefix.rstrip("/")))
+
+    def hold(self, name: str) -> AbstractContextManager[bool]:
+        """Holds a checkpoint of that name for one of several writers; False, and nothing held, when
+        another one does. Freed too when its process dies."""
+        return self._blobs.try_lock(self._lock(name))
+
+    def is_held(self, name: str) -> bool:
+        """Whether a living process holds a checkpoint of that name."""
+        return self._blobs.is_locked(self._lock(name))
+
+    def _lock(self, name: str) -> str:
+        return f"{self._prefix}/{name}"
 
     def progress(self, done: int, total: int, unit: str, **metrics: float) -> None:
         """Says how far the stage is; cheap, so call it often."""

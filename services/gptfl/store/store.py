@@ -115,10 +115,13 @@ class Store:
         return made
 
     def _drop_strangers(self, prefix: str, workspace: Workspace) -> None:
-        """Files that a killed attempt left and this one did not make are not the artifact's."""
+        """Files that a killed attempt left and this one did not make are not the artifact's.
+
+        Checkpoints stay until the record is there.
+        """
         ours = {f"{prefix}/{name}" for name in (*workspace.files, RECORD_NAME)}
         for name in list(self.blobs.names(prefix)):
-            if name not in ours:
+            if name not in ours and not name.startswith(f"{prefix}/partial/"):
                 self.blobs.remove(name)
 
     def remove(self, stage: str, key: str) -> None:

@@ -191,12 +191,17 @@ def _prepare(spec: GPTFLRun, store: Store | str | None, folder: Path | None) -> 
     check(spec)
     check_references(spec, folder)
     if not isinstance(store, Store):
-        uri = spec.spec.artifacts.uri
-        store = open_store(uri, folder=folder) if uri and not store else open_store(store)
+        store = store_of(spec, store, folder)
     runs = store.run_folder(spec.metadata.namespace, spec.metadata.name, run_uid(spec))
     previous = latest_status(store, spec.metadata.name, spec.metadata.namespace)
     recorder = StatusRecorder(runs, first_status(spec))
     return _Work(spec, store, folder, runs, recorder, previous)
+
+
+def store_of(spec: GPTFLRun, uri: str | None, folder: Path) -> Store:
+    """The store at `uri`, or that of the spec, or `.gptfl`; nothing is written yet."""
+    own = spec.spec.artifacts.uri
+    return open_store(own, folder=folder) if own and not uri else open_store(uri)
 
 
 def first_status(spec: GPTFLRun) -> RunStatus:

@@ -12,7 +12,7 @@ from gptfl.cli.output import console, say
 from gptfl.cli.quiet import quieten
 from gptfl.spec.load import load_run
 from gptfl.spec.run import GPTFLRun
-from gptfl.store import RunStatus
+from gptfl.store import RunStatus, Store
 from gptfl.telemetry.events import Listener
 from gptfl.telemetry.process import Telemetry
 
@@ -46,10 +46,11 @@ def run_file(
     if workers is not None:
         run = with_workers(run, workers)
     folder = file.absolute().parent
+    opened = _open_store(run, store, folder, telemetry)
     if only is not None:
-        status = _do(run, partial(_one_stage, run, only, store, folder), telemetry, quiet=quiet)
+        status = _do(run, partial(_one_stage, run, only, opened, folder), telemetry, quiet=quiet)
     else:
-        status = _do(run, partial(_whole, run, store, folder), telemetry, quiet=quiet)
+        status = _do(run, partial(_whole, run, opened, folder), telemetry, quiet=quiet)
     if as_json:
         say(status.model_dump_json(indent=2, by_alias=True))
     else:
@@ -62,16 +63,22 @@ def with_workers(run: GPTFLRun, workers: int) -> GPTFLRun:
     return run.model_copy(update={"spec": run.spec.model_copy(update={"generation": generation})})
 
 
-def _whole(
-    run: GPTFLRun, store: str | None, folder: Path, listeners: Sequence[Listener]
-) -> RunStatus:
+def _open_store(run: GPTFLRun, uri: str | None, folder: Path, telemetry: Telemetry) -> Store:
+    from gptfl import api
+
+    store = api.store_of(run, uri, folder)
+    telemetry.watch(store)
+    return store
+
+
+def _whole(run: GPTFLRun, store: Store, folder: Path, listeners: Sequence[Listener]) -> RunStatus:
     from gptfl import api
 
     return api.run(run, store=store, folder=folder, listeners=listeners).status
 
 
 def _one_stage(
-    run: GPTFLRun, stage: str, store: str | None, folder: Path, listeners: Sequence[Listener]
+    run: GPTFLRun, stage: str, store: Store, folder: Path, listeners: Sequence[Listener]
 ) -> RunStatus:
     from gptfl import api
 

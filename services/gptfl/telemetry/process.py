@@ -16,6 +16,7 @@ from gptfl.telemetry.logs import LogFormat, logged
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
+    from gptfl.store import Store
     from gptfl.telemetry.exposition import Exposition
 
 _LOG = logging.getLogger(__name__)
@@ -52,6 +53,14 @@ class Telemetry:
     def logs_json(self) -> bool:
         """Whether standard error belongs to records alone: no progress, no banners."""
         return self.settings.log_format is LogFormat.JSON
+
+    def watch(self, store: "Store") -> None:
+        """Counts what goes between this process and a store, if somebody may ask."""
+        if self.settings.metrics_port is None:
+            return
+        from gptfl.telemetry.metrics.store import StoreMetrics
+
+        store.blobs.watch(StoreMetrics(self.registry))
 
     def listeners(self) -> list[Listener]:
         """Those who want to be told the events of a run."""

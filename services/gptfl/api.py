@@ -200,8 +200,10 @@ def _prepare(spec: GPTFLRun, store: Store | str | None, folder: Path | None) -> 
 
 def store_of(spec: GPTFLRun, uri: str | None, folder: Path) -> Store:
     """The store at `uri`, or that of the spec, or `.gptfl`; nothing is written yet."""
-    own = spec.spec.artifacts.uri
-    return open_store(own, folder=folder) if own and not uri else open_store(uri)
+    own = spec.spec.artifacts
+    if uri or not own.uri:
+        return open_store(uri)
+    return open_store(own.uri, folder=folder, endpoint=own.endpoint, region=own.region)
 
 
 def first_status(spec: GPTFLRun) -> RunStatus:

@@ -167,7 +167,7 @@ def sources_have_known_schemes(spec: RunSpec) -> Iterator[Problem]:
     written = prompts.language_model.source if prompts.language_model else None
     scored = generation.filters.agreement.source if generation.filters.agreement else None
     sources: list[tuple[str, str | None, tuple[str, ...]]] = [
-        ("spec.artifacts.uri", spec.artifacts.uri, ("file", "")),
+        ("spec.artifacts.uri", spec.artifacts.uri, ("s3", "file", "")),
         ("spec.prompts.languageModel.source", written, weights),
         ("spec.generation.generator.source", generation.generator.source, ("builtin", *weights)),
         ("spec.generation.filters.agreement.source", scored, weights),

@@ -44,7 +44,21 @@ class ArtifactsSpec(SpecModel):
     """Where artifacts are kept."""
 
     uri: Annotated[str, StringConstraints(min_length=1)] | None = None
-    """A folder (`file://PATH`); when unset, the platform's own: `.gptfl` on a laptop."""
+    """A folder (`file://PATH`) or a place in a bucket (`s3://BUCKET/PREFIX`); when unset, the
+    platform's own: `.gptfl` on a laptop."""
+    endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[^/?#]+/?$")] | None = None
+    """The S3 server's address; when unset, `$AWS_ENDPOINT_URL`, or else AWS itself."""
+    region: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """The bucket's region; when unset, `$AWS_REGION`, or else us-east-1."""
+    secret_name: (
+        Annotated[
+            str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)
+        ]
+        | None
+    ) = None
+    """On a cluster: the Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, and
+    `ca.crt` where the server's certificate needs one. Elsewhere `$GPTFL_S3_SECRET` names a folder
+    of such files."""
 
 
 class RunSpec(SpecModel):

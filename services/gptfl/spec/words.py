@@ -17,6 +17,8 @@ _NAME = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 PATTERN_WORDS = {
     _NAME: "lower-case letters, digits and '-', with a letter or digit at both ends",
     r"^[\w.]+:\w+$": "module:function",
+    r"^https?://[^/?#]+/?$": "an address such as https://HOST:PORT",
+    r"^[A-Za-z0-9_-]{1,64}$": "a region such as us-east-1",
     r"^[a-z][a-zA-Z0-9]*$": "letters and digits, the first a lower-case letter",
 }
 EXAMPLES = {

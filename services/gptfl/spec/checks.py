@@ -17,6 +17,11 @@ from gptfl.spec.checks_federation import (
     rounds_have_enough_clients,
     strategy_has_what_it_needs,
 )
+from gptfl.spec.checks_pods import (
+    labels_leave_the_operators_alone,
+    mounts_have_volumes,
+    outside_clients_bring_their_data,
+)
 from gptfl.spec.data import DatasetSpec
 from gptfl.spec.evaluation import Baseline
 from gptfl.spec.generation import Device, Precision, Scorer
@@ -200,6 +205,9 @@ CHECKS: tuple[Check, ...] = (
     baselines_can_be_made,
     test_data_are_nobodys,
     sources_have_known_schemes,
+    mounts_have_volumes,
+    labels_leave_the_operators_alone,
+    outside_clients_bring_their_data,
 )
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gptfl.spec.base import SpecModel
+from gptfl.spec.base import NOT_IN_KEY, SpecModel
 from gptfl.spec.data import DatasetSpec
+from gptfl.spec.pods import PodTemplate
 
 
 class Baseline(StrEnum):
@@ -51,3 +52,5 @@ class EvaluationSpec(SpecModel):
     `pretraining.model.publicWeights`."""
     gate: GateSpec = GateSpec()
     """What a model must reach to be published."""
+    template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The stage's pod."""

@@ -5,9 +5,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from gptfl.spec.base import SpecModel, cel
+from gptfl.spec.base import NOT_IN_KEY, SpecModel, cel
 from gptfl.spec.data import DatasetSpec, PartitionerSpec
 from gptfl.spec.generation import Device
+from gptfl.spec.pods import PodTemplate, SubdomainName
 from gptfl.spec.pretraining import AugmentationSpec, OptimizerName, OptimizerSpec
 
 
@@ -104,6 +105,13 @@ ClientName = Annotated[
 ]
 
 
+class ClientLocation(StrEnum):
+    """Where a client runs when the run is on a cluster."""
+
+    CLUSTER = "Cluster"
+    OUTSIDE = "Outside"
+
+
 class ClientSpec(SpecModel):
     """A party with data of its own."""
 
@@ -111,6 +119,13 @@ class ClientSpec(SpecModel):
     """A DNS label, unique in the run."""
     data: DatasetSpec
     """Its private data."""
+    location: Annotated[ClientLocation, NOT_IN_KEY] = ClientLocation.CLUSTER
+    """`Cluster`: a pod of the operator's. `Outside`: its owner starts `gptfl client join`."""
+    volume_claim_name: Annotated[SubdomainName | None, NOT_IN_KEY] = None
+    """The PersistentVolumeClaim with its data, seen read-only under `/data` by its pod alone."""
+    secret_name: Annotated[SubdomainName | None, NOT_IN_KEY] = None
+    """A Secret whose entries are environment variables of its pod alone: keys of an object
+    store, a token of a hub."""
 
 
 class SimulationSpec(SpecModel):
@@ -164,3 +179,7 @@ class FederationSpec(SpecModel):
     """Made-up clients. Exactly one of `clients` and `simulation` is set."""
     minimum_replies: Annotated[int, Field(ge=1, le=100_000)] = 1
     """A round with fewer good replies leaves the model as it was."""
+    template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The aggregator's pod."""
+    client_template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The pods of clients in the cluster."""

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from gptfl.spec.base import NOT_IN_KEY, SpecModel, cel
+from gptfl.spec.pods import PodTemplate
 
 
 class Precision(StrEnum):
@@ -156,3 +157,7 @@ class GenerationSpec(SpecModel):
     """What is thrown away."""
     workers: Annotated[int, Field(ge=0, le=1024), NOT_IN_KEY] = 0
     """Shards drawn at the same time; 0 is one for each accelerator or core."""
+    template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The pod that hands out shards and filters what comes back."""
+    worker_template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The pods that draw: `workers` of them, or one."""

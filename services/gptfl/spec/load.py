@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gptfl.errors import Problem, SpecError
-from gptfl.spec.base import canonical
+from gptfl.spec.base import NOT_IN_KEY, canonical
 from gptfl.spec.checks import check
 from gptfl.spec.document import parse_document, read_text
 from gptfl.spec.run import GROUP, KIND, VERSION, GPTFLRun
@@ -50,6 +50,14 @@ def dump_run(run: GPTFLRun) -> str:
     return yaml.safe_dump(_filled(run), sort_keys=False, allow_unicode=True, width=100)
 
 
+def frozen_run(run: GPTFLRun) -> str:
+    """The run as YAML with every default filled in, and without what says only how and where it
+    is computed: the same for every run with the same results."""
+    return yaml.safe_dump(
+        _filled(run, keyed_only=True), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
 def _header_problems(value: Mapping[str, Any]) -> list[Problem]:
     """Kubernetes wants both header fields in each file; a wrong kind makes the rest meaningless."""
     wanted = {"apiVersion": API_VERSION, "kind": KIND}
@@ -69,14 +77,15 @@ def _as_json(value: Mapping[str, Any]) -> str:
         raise SpecError.of("", f"the run holds something that YAML cannot: {error}") from error
 
 
-def _filled(value: Any) -> Any:
+def _filled(value: Any, *, keyed_only: bool = False) -> Any:
     """All fields by their names in files; null only where it switches something off."""
     if isinstance(value, BaseModel):
         return {
-            info.alias or name: _filled(getattr(value, name))
+            info.alias or name: _filled(getattr(value, name), keyed_only=keyed_only)
             for name, info in type(value).model_fields.items()
-            if getattr(value, name) is not None or info.default is not None
-        }
+            if (getattr(value, name) is not None or info.default is not None)
+            and not (keyed_only and NOT_IN_KEY in info.metadata)
+        } | (value.model_extra or {})
     if isinstance(value, (list, tuple)):
-        return [_filled(item) for item in value]
+        return [_filled(item, keyed_only=keyed_only) for item in value]
     return canonical(value)

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from gptfl.spec.base import SpecModel
+from gptfl.spec.base import NOT_IN_KEY, SpecModel
 from gptfl.spec.generation import Device, Precision
+from gptfl.spec.pods import PodTemplate
 
 
 class ModelSpec(SpecModel):
@@ -90,3 +91,5 @@ class PretrainingSpec(SpecModel):
     """Where it runs."""
     checkpoint_epochs: Annotated[int, Field(ge=1, le=1000)] = 1
     """Epochs between checkpoints, which is what a killed trainer loses at most."""
+    template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The stage's pod."""

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from gptfl.spec.base import SpecModel, cel
+from gptfl.spec.base import NOT_IN_KEY, SpecModel, cel
+from gptfl.spec.pods import PodTemplate
 
 
 class Attribute(SpecModel):
@@ -63,3 +64,5 @@ class PromptsSpec(SpecModel):
     """Words to vary in the templates."""
     language_model: LanguageModel | None = None
     """Writes the prompts in place of the templates."""
+    template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The stage's pod."""

@@ -24,26 +24,40 @@ spec: …
 ```
 """
 
+Written = list[tuple[Schema, str]]
+"""The fields that have a table, and in which section: the same ones get a link to it."""
+
 
 def reference_page() -> str:
     """`docs/reference/run.md`."""
     run = run_schema()["properties"]
-    spec = [*_section("metadata", run["metadata"]), *_section("spec", run["spec"])]
+    written: Written = []
+    spec = [
+        *_section("metadata", run["metadata"], written),
+        *_section("spec", run["spec"], written),
+    ]
     status = ["## Status on a cluster", "", *_table(structural(Status), "status")]
     return "\n".join([INTRODUCTION, *spec, *status, ""])
 
 
-def _section(path: str, schema: Schema) -> Iterator[str]:
+def _section(path: str, schema: Schema, written: Written) -> Iterator[str]:
     """A heading, what the section is for, a table of its fields, and the sections below it."""
     holder = schema.get("items", schema)
     yield f"## {path}"
     yield ""
     yield schema.get("description", "")
     yield ""
+    earlier = next((at for fields, at in written if fields == holder["properties"]), None)
+    if earlier is not None:
+        yield from (f"The fields are those of [{earlier}](#{_anchor(earlier)}).", "")
+        return
+    written.append((holder["properties"], path))
     yield from _table(holder, path)
     for name, member in holder["properties"].items():
         if is_branch(member):
-            yield from _section(f"{path}.{name}{'[]' if 'items' in member else ''}", member)
+            yield from _section(
+                f"{path}.{name}{'[]' if 'items' in member else ''}", member, written
+            )
 
 
 def _table(holder: Schema, path: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from gptfl.spec.base import NOT_IN_KEY, SpecModel, cel
 from gptfl.spec.evaluation import EvaluationSpec
 from gptfl.spec.federation import ClientName, FederationSpec
 from gptfl.spec.generation import GenerationSpec
+from gptfl.spec.pods import LabelName, PodTemplate
 from gptfl.spec.pretraining import PretrainingSpec
 from gptfl.spec.prompts import PromptsSpec
 from gptfl.spec.task import TaskSpec
@@ -20,6 +21,8 @@ KIND = "GPTFLRun"
 RunName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=52)
 ]
+
+Seconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class Metadata(SpecModel):
@@ -37,7 +40,16 @@ class ServingSpec(SpecModel):
     """The endpoint of the final model."""
 
     name: ClientName | None = None
-    """The model's name in the endpoint's URL; the run's own when unset."""
+    """The model's name in the endpoint's URL; the run's own when unset. Runs of a namespace that
+    share it publish one after the other at the same address."""
+    replicas: Annotated[int, Field(ge=1, le=1000), NOT_IN_KEY] = 1
+    """Predictors of each revision of the model."""
+    revision_history_limit: Annotated[int, Field(ge=0, le=100), NOT_IN_KEY] = 2
+    """Revisions before the last that are kept running, to go back to."""
+    template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The pod that exports the model."""
+    predictor_template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
+    """The pods that answer; their image is that of the cluster's ServingRuntime."""
 
 
 class ArtifactsSpec(SpecModel):
@@ -100,6 +112,19 @@ class RunSpec(SpecModel):
     """How it is served."""
     artifacts: Annotated[ArtifactsSpec, NOT_IN_KEY] = ArtifactsSpec()
     """Where everything is kept."""
+    suspend: Annotated[bool, NOT_IN_KEY] = False
+    """On a cluster: no pod works on the run while this is true; an endpoint stays. What was done
+    is kept."""
+    queue_name: Annotated[LabelName | None, NOT_IN_KEY] = None
+    """On a cluster: the LocalQueue of Kueue in which the run's Jobs wait for their turn."""
+    active_deadline_seconds: Annotated[Seconds | None, NOT_IN_KEY] = None
+    """On a cluster: the longest that a stage may be at work. It counts anew after `suspend`."""
+    backoff_limit: Annotated[int, Field(ge=0, le=1000), NOT_IN_KEY] = 6
+    """On a cluster: how often a stage whose pod failed is tried again. Pods that a node took with
+    it do not count."""
+    ttl_seconds_after_finished: Annotated[Seconds | None, NOT_IN_KEY] = None
+    """On a cluster: the run is deleted so long after its end, its endpoint with it; artifacts
+    stay."""
 
 
 class GPTFLRun(SpecModel):

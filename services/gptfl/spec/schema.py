@@ -19,6 +19,8 @@ Schema = dict[str, Any]
 LIST_TYPE = "x-kubernetes-list-type"
 MAP_KEYS = "x-kubernetes-list-map-keys"
 VALIDATIONS = "x-kubernetes-validations"
+INT_OR_STRING = "x-kubernetes-int-or-string"
+PRESERVED = "x-kubernetes-preserve-unknown-fields"
 
 _KEPT = (
     "description",
@@ -38,6 +40,7 @@ _KEPT = (
     LIST_TYPE,
     MAP_KEYS,
     VALIDATIONS,
+    INT_OR_STRING,
 )
 _UNKNOWN_TO_KUBERNETES = ("discriminator", "oneOf", "not", "if", "patternProperties")
 
@@ -76,7 +79,7 @@ def rewrite(node: Schema, definitions: Mapping[str, Schema], seen: tuple[str, ..
         _items(node, made, definitions, seen)
     if made.get("type") == "object":
         _members(node, made, definitions, seen)
-    if "type" not in made:
+    if "type" not in made and INT_OR_STRING not in made:
         raise NotStructuralError(f"no type in {node}")
     if "default" in node:
         made["default"] = _sparse(node["default"], made)
@@ -138,7 +141,7 @@ def _items(
     made["items"] = rewrite(node["items"], definitions, seen)
     if node.get("uniqueItems"):
         made[LIST_TYPE] = "set"
-    elif "name" in made["items"].get("required", ()):
+    elif LIST_TYPE not in made and "name" in made["items"].get("required", ()):
         made |= {LIST_TYPE: "map", MAP_KEYS: ["name"]}
     else:
         made.setdefault(LIST_TYPE, "atomic")
@@ -147,7 +150,10 @@ def _items(
 def _members(
     node: Schema, made: Schema, definitions: Mapping[str, Schema], seen: tuple[str, ...]
 ) -> None:
-    """Fields, or for a mapping the type of its values; unknown fields are pruned by the server."""
+    """Fields, or for a mapping the type of its values; unknown fields are pruned by the server,
+    except in what is passed on to Kubernetes as it stands."""
+    if node.get("additionalProperties") not in (None, False) and "properties" in node:
+        made[PRESERVED] = True
     if "properties" in node:
         made["properties"] = {
             name: rewrite(member, definitions, seen) for name, member in node["properties"].items()

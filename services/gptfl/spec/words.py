@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gptfl.errors import Problem
-from gptfl.spec.schema import Schema, fields, run_schema
+from gptfl.spec.pods import QUANTITY
+from gptfl.spec.schema import INT_OR_STRING, Schema, fields, run_schema
 
 LONGEST_VALUE = 60
 
@@ -20,6 +21,11 @@ PATTERN_WORDS = {
     r"^https?://[^/?#]+/?$": "an address such as https://HOST:PORT",
     r"^[A-Za-z0-9_-]{1,64}$": "a region such as us-east-1",
     r"^[a-z][a-zA-Z0-9]*$": "letters and digits, the first a lower-case letter",
+    QUANTITY: "a quantity such as 500m, 4Gi or 1",
+    r"^/": "a path that begins with /",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and '_', the first no digit",
+    r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$": "lower-case letters, digits, '-' and '.', with a letter "
+    "or digit at both ends",
 }
 EXAMPLES = {
     "metadata": "metadata: {name: digits}",
@@ -35,6 +41,7 @@ EXAMPLES = {
     "name": "name: north",
     "values": "values: [thin, bold]",
     "source": "source: hf://OWNER/NAME",
+    "mountPath": "mountPath: /weights",
 }
 """What to write for a required field: by its whole path, or else by its name."""
 
@@ -70,13 +77,13 @@ def nearest(wrong: str, known: Iterable[str]) -> str | None:
 
 def expected(schema: Schema) -> str:
     """What a field may be, in words: ``a whole number from 1 to 1000``."""
-    if "enum" in schema:
-        return _one_of(schema["enum"])
+    if "enum" in schema or schema.get("type") == "boolean":
+        return _one_of(schema.get("enum", ("true", "false")))
+    if INT_OR_STRING in schema or schema["type"] == "string":
+        return _text(schema)
     kind: str = _KINDS[schema["type"]]
     if schema["type"] in ("integer", "number"):
         return f"{kind}{_range(schema)}"
-    if schema["type"] == "string":
-        return _text(schema)
     if schema["type"] == "array":
         least, most = schema.get("minItems", 0), schema.get("maxItems")
         number = "" if most is None else f" of {least} to {most}" if least else f" of up to {most}"
@@ -158,6 +165,7 @@ _FAULTS = {
     "greater_than_equal": "is out of range",
     "less_than": "is out of range",
     "less_than_equal": "is out of range",
+    "quantity": "is no quantity",
 }
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array"}
 

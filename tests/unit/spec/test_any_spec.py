@@ -25,6 +25,11 @@ TEXTS = {
     "templates": some.just("a {label}"),
     "instruction": some.just("Draw {label}."),
     "function": some.just("mine:best"),
+    "mountPath": some.just("/weights"),
+}
+FEW: dict[str, list[Any]] = {
+    "boolean": [False, True],
+    "quantity": [0, 3, "500m", "4Gi", "1.5"],
 }
 NAMES = some.from_regex(r"[a-z]([a-z0-9]{0,5}[a-z0-9])?", fullmatch=True)
 WORDS = some.text("abcdefghij {}äß'\":#\n", min_size=1, max_size=8).filter(str.strip)
@@ -32,9 +37,9 @@ WORDS = some.text("abcdefghij {}äß'\":#\n", min_size=1, max_size=8).filter(str
 
 def values(schema: Schema, name: str = "") -> some.SearchStrategy[Any]:
     """Values that the schema of a field allows."""
-    kind = schema["type"]
-    if "enum" in schema:
-        return some.sampled_from(schema["enum"])
+    kind = schema.get("type", "quantity")
+    if "enum" in schema or kind in FEW:
+        return some.sampled_from(schema.get("enum") or FEW[kind])
     if kind in ("integer", "number"):
         return numbers(schema)
     if kind == "string":
@@ -44,7 +49,7 @@ def values(schema: Schema, name: str = "") -> some.SearchStrategy[Any]:
         return some.lists(values(schema["items"], name), min_size=least, max_size=least + 2)
     if "properties" in schema:
         return sections(schema)
-    return some.dictionaries(WORDS, WORDS, max_size=2)
+    return some.dictionaries(WORDS, values(schema["additionalProperties"]), max_size=2)
 
 
 def numbers(schema: Schema) -> some.SearchStrategy[Any]:
@@ -82,6 +87,11 @@ def mend(run: dict[str, Any]) -> dict[str, Any]:
     spec["federation"]["simulation"] = {"dataset": {"uri": "sklearn://digits", "split": "mine"}}
     spec["evaluation"].pop("baselines", None)
     spec.pop("artifacts", None)
+    for section in spec.values():
+        for name in ("template", "workerTemplate", "clientTemplate", "predictorTemplate"):
+            template = section.get(name, {}) if isinstance(section, dict) else {}
+            for field in ("volumes", "volumeMounts"):
+                template.pop(field, None)
     return run
 
 

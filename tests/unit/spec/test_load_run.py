@@ -52,9 +52,10 @@ WRONG = [
      "spec.evaluation.dataset: is missing; write dataset: {uri: sklearn://digits}"),
     (changed(prompts=None),
      "spec.prompts: is empty; write a section with the fields perLabel, templates, attributes, "
-     "languageModel, or leave it out"),
+     "languageModel, template, or leave it out"),
     (changed(evaluation=None),
-     "spec.evaluation: is empty; write a section with the fields dataset, baselines, gate"),
+     "spec.evaluation: is empty; write a section with the fields dataset, baselines, gate, "
+     "template"),
     (changed(federation__clientPerRound=3),
      "spec.federation.clientPerRound: is not a field; did you mean clientsPerRound?"),
     (changed(federation__clients_per_round=3),

@@ -80,6 +80,9 @@ class Observed:
     """How far the processes are, as they wrote into the store; None when nothing is there."""
     store_problem: str | None = None
     """Why the store could not be asked, in one line."""
+    probes: Mapping[str, str] = field(default_factory=dict)
+    """By the name of an InferenceService: what came of the probe of it that was asked for, in one
+    line; empty when it answered well."""
 
 
 class EventType(StrEnum):
@@ -102,6 +105,47 @@ class EventNote:
     type: EventType = EventType.NORMAL
 
 
+class CertificateUse(StrEnum):
+    """Whom a certificate speaks for."""
+
+    AUTHORITY = "Authority"
+    SERVER = "Server"
+    CLIENT = "Client"
+
+
+@dataclass(frozen=True)
+class CertificateRequest:
+    """A Secret with a key that somebody has to make, since a decision has no dice.
+
+    `AUTHORITY`: `ca.crt`, `ca.key`. `SERVER`: `ca.crt`, `tls.crt`, `tls.key`. `CLIENT`: the same,
+    and `token`, whose SHA-256 in hex becomes the Secret's annotation `TOKEN_DIGEST`. The last two
+    are signed by `authority`, and go out after it."""
+
+    use: CertificateUse
+    secret: Object
+    """The Secret as it is to be, without its `data`."""
+    authority: str = ""
+    """The name of the Secret with the authority's key."""
+    common_name: str = ""
+    hosts: tuple[str, ...] = ()
+    """DNS names and addresses of a server."""
+
+
+TOKEN_DIGEST = f"{GROUP}/token-sha256"
+
+
+@dataclass(frozen=True)
+class ProbeRequest:
+    """A request that a revision has to answer before it is let at users."""
+
+    revision: str
+    """The InferenceService; the answer goes to `Observed.probes` under this name."""
+    url: str
+    body: Mapping[str, Any]
+    """JSON for POST. An answer is good when its status is 200 and it has `answers` predictions."""
+    answers: int = 1
+
+
 @dataclass(frozen=True)
 class Desired:
     """What ought to be."""
@@ -118,6 +162,10 @@ class Desired:
     events: tuple[EventNote, ...] = ()
     requeue_after: float | None = None
     """Seconds after which the run is looked at again even if nothing happens to it."""
+    certificates: tuple[CertificateRequest, ...] = ()
+    """Secrets that are missing; made once and then left alone."""
+    probes: tuple[ProbeRequest, ...] = ()
+    """Requests to make now, of which the next decision wants to hear."""
     delete_run: bool = False
     """The run itself goes: its time to live is over."""
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptfl.engine import Outcome, execute, is_done, run_uid
+from gptfl.engine import Outcome, execute, is_done
 from gptfl.evaluation.results import EvaluationReport
 from gptfl.federation.results import FederationHistory
 from gptfl.generation.results import GenerationReport
@@ -15,7 +15,7 @@ from gptfl.preflight import check_references, open_all_data
 from gptfl.prompts.results import PromptSet
 from gptfl.spec.checks import check
 from gptfl.spec.load import dump_run, load_run, parse_run
-from gptfl.spec.run import GPTFLRun
+from gptfl.spec.run import GPTFLRun, run_uid
 from gptfl.stages import StageFunction, plan
 from gptfl.store import Phase, RunFolder, RunStatus, StepStatus, Store, open_store
 from gptfl.telemetry.events import Listener

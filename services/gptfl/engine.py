@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gptfl.errors import StageError
 from gptfl.freshness import allow_modules_of, differences, fingerprints
-from gptfl.spec.base import canonical, canonical_json, sha256
+from gptfl.spec.base import canonical
 from gptfl.spec.run import GPTFLRun
 from gptfl.stages import StageFunction, Step, plan
 from gptfl.store import Artifact, RunStatus, Store, Workspace, stage_key
@@ -53,11 +53,6 @@ class Outcome:
     def model(self) -> Artifact:
         """The exported model."""
         return self.artifacts["serving"]
-
-
-def run_uid(run: GPTFLRun) -> str:
-    """A laptop's stand-in for the uid that Kubernetes gives: the same for the same file."""
-    return sha256(canonical_json(run.spec))[:12]
 
 
 def execute(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from gptfl.spec.base import NOT_IN_KEY, SpecModel, cel
+from gptfl.spec.base import NOT_IN_KEY, SpecModel, canonical_json, cel, sha256
 from gptfl.spec.evaluation import EvaluationSpec
 from gptfl.spec.federation import ClientName, FederationSpec
 from gptfl.spec.generation import GenerationSpec
@@ -141,3 +141,8 @@ class GPTFLRun(SpecModel):
     """The run's name."""
     spec: RunSpec
     """What is wanted."""
+
+
+def run_uid(run: GPTFLRun) -> str:
+    """Names a run's folder in the store: the same for every file with the same results."""
+    return sha256(canonical_json(run.spec))[:12]

@@ -80,6 +80,9 @@ class Observed:
     """How far the processes are, as they wrote into the store; None when nothing is there."""
     store_problem: str | None = None
     """Why the store could not be asked, in one line."""
+    refused: tuple[str, ...] = ()
+    """What the API server would not take when this run's objects were last applied (a quota, a
+    policy, a right that is missing): one line each. It is tried again with growing pauses."""
     probes: Mapping[str, str] = field(default_factory=dict)
     """By the name of an InferenceService: what came of the probe of it that was asked for, in one
     line; empty when it answered well."""

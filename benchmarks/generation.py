@@ -20,14 +20,14 @@ import torch
 
 from gptfl.generation.items import Catalogue
 from gptfl.generation.pipeline import find_source, load_pipeline
-from gptfl.generation.rawshards import RawShards
+from gptfl.generation.rawshards import RawShards, ShardFiles
 from gptfl.generation.workers import Studio, open_studio
 from gptfl.prompts.results import LabelPrompts, PromptSet
 from gptfl.prompts.templates import fill_templates
 from gptfl.spec.generation import GenerationSpec
 from gptfl.spec.prompts import Attribute, PromptsSpec
 from gptfl.store import Workspace
-from gptfl.store.blobs import FolderBlobs
+from gptfl.store.folder import FolderBlobs
 
 LABELS = ["zero", "one", "two", "three"]
 PROMPTS = PromptsSpec(
@@ -74,7 +74,7 @@ def by_the_stage(studio: Studio, spec: GenerationSpec) -> None:
     with tempfile.TemporaryDirectory() as folder:
         blobs = FolderBlobs(Path(folder))
         workspace = Workspace(blobs, "generation", "benchmark", seed=0, folder=Path(folder))
-        raw = RawShards(workspace, studio, LABELS)
+        raw = RawShards(ShardFiles(workspace, LABELS), studio)
         raw.draw(items.shards(0, wanted, spec.shard_size))
 
 

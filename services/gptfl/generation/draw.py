@@ -29,6 +29,10 @@ class DrawingStoppedError(Exception):
     """The drawing was told to stop; nothing of the shard is left."""
 
 
+class BrokenDeviceError(StageError):
+    """The accelerator fails, and will for this process; another one may draw."""
+
+
 class Painter:
     """A pipeline in the hands of one thread, and the number of images that fit into its memory."""
 
@@ -178,6 +182,9 @@ def _fitting(
     try:
         return painter.draw(items, embedded)
     except (RuntimeError, MemoryError, ValueError, TypeError) as error:
+        if isinstance(error, torch.AcceleratorError) and not _is_out_of_memory(error):
+            said = str(error).partition("\n")[0]
+            raise BrokenDeviceError(f"spec.generation: the accelerator failed ({said})") from error
         if not _is_out_of_memory(error):
             reason = " ".join(str(error).split())[:300]
             raise ModelError(

@@ -1,6 +1,7 @@
 """What differs between the text-to-image pipelines of diffusers, as far as drawing is concerned."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,11 +64,17 @@ _OTHER_MODALITIES = ("num_frames", "audio_length_in_s", "audio_end_in_s", "video
 
 def family_of(pipeline: Any) -> Family:
     """How `pipeline` takes prompts and guidance."""
-    family = FAMILIES.get(type(pipeline).__name__, AS_TEXT)
-    denoiser = getattr(pipeline, "unet", None)
+    unet = getattr(pipeline, "unet", None)
+    return family_by_name(type(pipeline).__name__, {} if unet is None else unet.config)
+
+
+def family_by_name(kind: str, unet: Mapping[str, Any]) -> Family:
+    """The same from what is known without the weights: the class, and the configuration of its
+    U-Net (empty where it has none)."""
+    family = FAMILIES.get(kind, AS_TEXT)
     # A latent consistency model embeds the guidance as one number, whatever its pipeline is.
-    distilled = denoiser is not None and denoiser.config.get("time_cond_proj_dim") is not None
-    return Family(family.embeddings, guidance_by_image=False) if distilled else family
+    is_distilled = unet.get("time_cond_proj_dim") is not None
+    return Family(family.embeddings, guidance_by_image=False) if is_distilled else family
 
 
 def check_text_to_image(kind: type, field: str, uri: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gptfl.prompts.results import PromptSet
 from gptfl.seeds import derive_seed
 from gptfl.spec.generation import Range
+from gptfl.spec.sections import GenerationSection
 
 GUIDANCE_LEVELS = 5
 """Values from the guidance range that are drawn where a pipeline takes one for the whole batch."""
@@ -78,6 +79,12 @@ class Catalogue:
             Shard(round_, index, tuple(items[start : start + size]))
             for index, start in enumerate(range(0, len(items), size))
         )
+
+
+def catalogue_of(section: GenerationSection, prompts: PromptSet, *, even: bool) -> Catalogue:
+    """All images of a data set, in whatever process."""
+    guidance = section.generation.guidance
+    return Catalogue(section.seed, section.labels, prompts, guidance, even=even)
 
 
 def batches(items: Sequence[Item], size: int, *, one_guidance: bool) -> Iterator[tuple[int, ...]]:

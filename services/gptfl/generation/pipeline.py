@@ -2,6 +2,8 @@
 
 import copy
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import diffusers
 import torch
 
 from gptfl.errors import ModelError, SpecError
-from gptfl.generation.families import check_text_to_image
+from gptfl.generation.families import Family, check_text_to_image, family_by_name
 from gptfl.models.device import DTYPES, torch_device
 from gptfl.prompts.pretrained import Source, check_digests, loading, resolve
 from gptfl.spec.generation import Compilation, GeneratorSpec, Scheduler
@@ -50,6 +52,33 @@ def find_source(spec: GeneratorSpec, folder: Path) -> Source:
     return Source(str(path), local=True, uri=spec.source, field=field)
 
 
+@dataclass(frozen=True)
+class PipelineKind:
+    """What is known of a generator without its weights."""
+
+    name: str
+    """The pipeline's class."""
+    family: Family
+
+
+def kind_of(spec: GeneratorSpec, source: Source) -> PipelineKind:
+    """Reads the generator's index alone, which takes no memory and no accelerator.
+
+    Raises ModelError when there is none or it is not of a text-to-image pipeline.
+    """
+    with loading(source):
+        kind, parts = _kind(spec, source)
+        check_text_to_image(kind, source.field, source.uri)
+        unet = (
+            diffusers.UNet2DConditionModel.load_config(
+                source.where, subfolder="unet", revision=spec.revision
+            )
+            if "unet" in parts
+            else {}
+        )
+        return PipelineKind(kind.__name__, family_by_name(kind.__name__, unet))
+
+
 def drawing_devices(spec: GeneratorSpec, workers: int, compute_threads: int) -> list[torch.device]:
     """The device of each worker; 0 workers is one for each accelerator, or for each core."""
     device = torch_device(spec.device, f"{FIELD}.device")
@@ -68,7 +97,7 @@ def load_pipeline(spec: GeneratorSpec, source: Source, device: torch.device) -> 
     the scheduler.
     """
     with loading(source):
-        kind = _kind(spec, source)
+        kind, _ = _kind(spec, source)
         check_text_to_image(kind, source.field, source.uri)
         options = _options(kind, spec)
         pipeline = kind.from_pretrained(  # type: ignore[attr-defined]
@@ -98,8 +127,8 @@ def second_pipeline(pipeline: Any, *, share_weights: bool) -> Any:
     return twin
 
 
-def _kind(spec: GeneratorSpec, source: Source) -> type:
-    """The pipeline's class, from its index alone: a wrong one is told before gigabytes are read."""
+def _kind(spec: GeneratorSpec, source: Source) -> tuple[type, Mapping[str, Any]]:
+    """The pipeline's class and its index: a wrong one is told before gigabytes are read."""
     config = diffusers.DiffusionPipeline.load_config(source.where, revision=spec.revision)
     name = config.get("_class_name")
     kind = getattr(diffusers, name, None) if isinstance(name, str) else None
@@ -108,7 +137,7 @@ def _kind(spec: GeneratorSpec, source: Source) -> type:
             f"{source.field}: {source.uri} is a {name}, which diffusers {diffusers.__version__} "
             "does not have; name a pipeline of diffusers"
         )
-    return kind
+    return kind, config
 
 
 def _options(kind: Any, spec: GeneratorSpec) -> dict[str, Any]:

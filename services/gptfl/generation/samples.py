@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +29,18 @@ class Sample:
         return image
 
 
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What drawing a shard took; stands in raw shards alone."""
+
+    seconds: float = 0.0
+    """For which a worker was busy with it."""
+    batch: int = 0
+    """Images that the worker drew at once."""
+    worker: str = ""
+    """Who drew it."""
+
+
 def encode_png(image: Image.Image) -> bytes:
     """A lossless file; colour stays colour and grey stays grey."""
     buffer = io.BytesIO()
@@ -36,12 +48,15 @@ def encode_png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def to_parquet(samples: Sequence[Sample], labels: Sequence[str], *, seconds: float = 0.0) -> bytes:
-    """One file; `seconds` is the time that drawing took and stands in raw shards alone."""
+def to_parquet(
+    samples: Sequence[Sample], labels: Sequence[str], effort: Effort | None = None
+) -> bytes:
+    """One file; without an effort its bytes follow from the samples alone."""
     items = [sample.item for sample in samples]
     schema = _schema(labels)
-    if seconds:
-        schema = schema.with_metadata({**schema.metadata, _SECONDS: repr(seconds).encode()})
+    if effort is not None:
+        said = json.dumps(asdict(effort)).encode()
+        schema = schema.with_metadata({**schema.metadata, _EFFORT: said})
     columns = {
         "image": [{"bytes": sample.png, "path": None} for sample in samples],
         "label": [item.label for item in items],
@@ -58,10 +73,10 @@ def to_parquet(samples: Sequence[Sample], labels: Sequence[str], *, seconds: flo
     return buffer.getvalue()
 
 
-def from_parquet(data: bytes) -> tuple[list[Sample], float]:
-    """The samples of a file, and the seconds that drawing them took (0 when not recorded)."""
+def from_parquet(data: bytes) -> tuple[list[Sample], Effort]:
+    """The samples of a file, and what drawing them took (nothing when that is not recorded)."""
     table = pq.read_table(io.BytesIO(data))
-    seconds = float((table.schema.metadata or {}).get(_SECONDS, b"0"))
+    effort = Effort(**json.loads((table.schema.metadata or {}).get(_EFFORT, b"{}")))
     samples = [
         Sample(
             Item(row["label"], row["item"], row["prompt"], row["seed"], row["guidance"]),
@@ -69,10 +84,10 @@ def from_parquet(data: bytes) -> tuple[list[Sample], float]:
         )
         for row in table.to_pylist()
     ]
-    return samples, seconds
+    return samples, effort
 
 
-_SECONDS = b"gptfl.seconds"
+_EFFORT = b"gptfl.effort"
 
 
 def _schema(labels: Sequence[str]) -> pa.Schema:

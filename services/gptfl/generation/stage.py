@@ -1,25 +1,38 @@
 """The stage `generation`: from prompts to a filtered set of images, as many of each label."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import compress, islice
 
 import torch
 
 from gptfl.generation.agreement import AgreementScorer, make_scorer
 from gptfl.generation.filters import FILTERS, Sieve, looks_of
-from gptfl.generation.items import Catalogue, Shard
+from gptfl.generation.items import Shard, catalogue_of
 from gptfl.generation.ledger import Ledger
-from gptfl.generation.rawshards import RawShards
+from gptfl.generation.pipeline import PipelineKind, find_source, kind_of
+from gptfl.generation.rawshards import Hands, RawShards, ShardFiles
 from gptfl.generation.results import GenerationReport
 from gptfl.generation.samples import Sample, to_parquet
-from gptfl.generation.workers import Studio, open_studio
+from gptfl.generation.workers import open_studio
 from gptfl.prompts.results import PromptSet
 from gptfl.spec.sections import GenerationSection
 from gptfl.store import Artifact, Workspace
 
+OpenHands = Callable[[GenerationSection, PromptSet, Workspace], Hands]
+"""Makes ready who draws."""
+
+
+def with_threads(section: GenerationSection, prompts: PromptSet, workspace: Workspace) -> Hands:
+    """Threads of this process, which loads the generator."""
+    return open_studio(section.generation, workspace.folder, section.compute_threads)
+
 
 def run(
-    section: GenerationSection, inputs: Mapping[str, Artifact], workspace: Workspace
+    section: GenerationSection,
+    inputs: Mapping[str, Artifact],
+    workspace: Workspace,
+    *,
+    open_hands: OpenHands = with_threads,
 ) -> dict[str, float]:
     """Draws, filters and refills; writes `samples-*.parquet` and `generation.json`.
 
@@ -31,25 +44,25 @@ def run(
     torch.set_num_threads(section.compute_threads)
     prompts = inputs["prompts"].read_model("prompts.json", PromptSet)
     scorer = _scorer(section, workspace)
-    studio = open_studio(spec, workspace.folder, section.compute_threads)
-    even = studio.painters[0].family.guidance_by_image
-    catalogue = Catalogue(workspace.seed, section.labels, prompts, spec.guidance, even=even)
+    kind = kind_of(spec.generator, find_source(spec.generator, workspace.folder))
+    catalogue = catalogue_of(section, prompts, even=kind.family.guidance_by_image)
     ledger = Ledger(section.labels, spec.samples_per_label, spec.filters)
     sieve = Sieve(spec.filters)
-    raw = RawShards(workspace, studio, section.labels)
+    hands = open_hands(section, prompts, workspace)
+    raw = RawShards(ShardFiles(workspace, section.labels), hands)
     shards: list[Shard] = []
     belongs: list[bool] = []
     rounds = 0
     while wanted := ledger.wanted():
         fresh = catalogue.shards(rounds, wanted, spec.shard_size)
         raw.draw(fresh)
-        belongs += _judge(raw.read(fresh), sieve, scorer, ledger)
+        belongs += _judge(raw.collect(fresh), sieve, scorer, ledger)
         shards += fresh
         rounds += 1
     first = _write(workspace, compress(raw.samples(shards), belongs), section)
-    report = _report(section, studio, ledger, first, rounds)
+    report = _report(section, kind, ledger, first, rounds)
     workspace.write_model("generation.json", report)
-    return _metrics(report, raw, studio)
+    return _metrics(report) | raw.metrics()
 
 
 def _scorer(section: GenerationSection, workspace: Workspace) -> AgreementScorer | None:
@@ -92,14 +105,14 @@ def _write(workspace: Workspace, samples: Iterator[Sample], section: GenerationS
 
 
 def _report(
-    section: GenerationSection, studio: Studio, ledger: Ledger, first: Sample, rounds: int
+    section: GenerationSection, kind: PipelineKind, ledger: Ledger, first: Sample, rounds: int
 ) -> GenerationReport:
     image = first.image()
     wanted = section.generation.samples_per_label
     kept = ledger.by_label(ledger.kept)
     return GenerationReport(
         labels=section.labels,
-        pipeline=type(studio.painters[0].pipeline).__name__,
+        pipeline=kind.name,
         width=image.width,
         height=image.height,
         mode=image.mode,
@@ -114,15 +127,12 @@ def _report(
     )
 
 
-def _metrics(report: GenerationReport, raw: RawShards, studio: Studio) -> dict[str, float]:
+def _metrics(report: GenerationReport) -> dict[str, float]:
     metrics = {
         "drawn": sum(report.drawn),
         "kept": sum(report.kept),
         "dropped": sum(map(sum, report.dropped.values())),
         "rounds": report.rounds,
-        "workers": len(studio.painters),
-        "effective_batch_size": studio.smallest_batch,
     }
     by_filter = {f"dropped/{name}": sum(counts) for name, counts in report.dropped.items()}
-    rate = {"images_per_second": raw.drawn_now / raw.seconds} if raw.seconds else {}
-    return {name: float(value) for name, value in (metrics | by_filter | rate).items()}
+    return {name: float(value) for name, value in (metrics | by_filter).items()}

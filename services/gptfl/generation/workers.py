@@ -9,7 +9,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +16,8 @@ import torch
 from gptfl.generation.draw import DrawingStoppedError, Painter, draw_shard
 from gptfl.generation.items import Shard
 from gptfl.generation.pipeline import drawing_devices, find_source, load_pipeline
-from gptfl.generation.samples import Sample
+from gptfl.generation.rawshards import DrawnShard, ShardFiles
+from gptfl.generation.samples import Effort, Sample
 from gptfl.spec.generation import GenerationSpec
 
 PATIENCE = 1.0
@@ -27,25 +27,22 @@ PATIENCE = 1.0
 THREAD_NAME = "gptfl-drawing"
 
 
-@dataclass(frozen=True)
-class DrawnShard:
-    """A shard that has been drawn."""
-
-    shard: Shard
-    samples: list[Sample]
-    seconds: float
-    """For which its worker was busy with it."""
-
-
-def open_studio(spec: GenerationSpec, folder: Path, compute_threads: int) -> "Studio":
-    """Loads the generator once for each device; workers on the same device share it.
+def open_studio(
+    spec: GenerationSpec,
+    folder: Path,
+    compute_threads: int,
+    *,
+    stop: threading.Event | None = None,
+) -> "Studio":
+    """Loads the generator once for each device; workers on the same device share it. All end within
+    a step of their pipelines when `stop` is set.
 
     Raises SpecError, ModelError or DamagedArtifactError for what cannot be loaded.
     """
     source = find_source(spec.generator, folder)
     devices = drawing_devices(spec.generator, spec.workers, compute_threads)
     torch.set_num_threads(compute_threads)
-    stop = threading.Event()
+    stop = stop or threading.Event()
     first: dict[torch.device, Painter] = {}
     painters = []
     for device in devices:
@@ -67,32 +64,23 @@ class Studio:
         self._stop = stop
         self._compute_threads = compute_threads
 
-    @property
-    def smallest_batch(self) -> int:
-        """The number of images that the worker with the least memory draws at once."""
-        return min(painter.largest for painter in self.painters)
-
     def draw(
-        self,
-        shards: Sequence[Shard],
-        *,
-        on_images: Callable[[int], None],
-        on_shard: Callable[[DrawnShard], None],
+        self, shards: Sequence[Shard], files: ShardFiles, heard: Callable[[int], None]
     ) -> None:
-        """Draws all shards; both functions are called in this thread, shards as they come.
-
-        When anything fails, here or in a worker, all workers stop within a step of their
-        pipelines, and the shards that were reported stay drawn.
-        """
+        """Draws all shards; when anything fails, here or in a worker, all workers stop within a
+        step of their pipelines."""
         todo: queue.SimpleQueue[Shard] = queue.SimpleQueue()
         news: queue.SimpleQueue[int | DrawnShard | BaseException] = queue.SimpleQueue()
         for shard in shards:
             todo.put(shard)
         threads = [
             threading.Thread(
-                target=self._work, args=(painter, todo, news), name=THREAD_NAME, daemon=True
+                target=self._work,
+                args=(painter, f"thread {number}", todo, news),
+                name=THREAD_NAME,
+                daemon=True,
             )
-            for painter in self.painters[: len(shards)]
+            for number, painter in enumerate(self.painters[: len(shards)])
         ]
         left = len(shards)
         try:
@@ -104,9 +92,9 @@ class Studio:
                     raise new
                 if isinstance(new, DrawnShard):
                     left -= 1
-                    on_shard(new)
+                    files.keep(new)
                 else:
-                    on_images(new)
+                    heard(new)
         finally:
             if left:
                 self._stop.set()
@@ -114,9 +102,18 @@ class Studio:
             for thread in threads:
                 thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
+    def draw_one(self, shard: Shard) -> tuple[list[Sample], int]:
+        """Draws one shard; also the number of images that were drawn at once.
+
+        Raises DrawingStoppedError when it was told to stop.
+        """
+        painter = self.painters[0]
+        return draw_shard(painter, shard.items), painter.largest
+
     def _work(
         self,
         painter: Painter,
+        name: str,
         todo: "queue.SimpleQueue[Shard]",
         news: "queue.SimpleQueue[int | DrawnShard | BaseException]",
     ) -> None:
@@ -135,4 +132,5 @@ class Studio:
             except BaseException as error:  # whatever it is, it is the caller's
                 news.put(error)
                 return
-            news.put(DrawnShard(shard, samples, time.monotonic() - began))
+            effort = Effort(time.monotonic() - began, painter.largest, name)
+            news.put(DrawnShard(shard, samples, effort))

@@ -17,8 +17,11 @@ from gptfl.errors import ModelError, SpecError, StageError
 from gptfl.generation.draw import DrawingStoppedError, Painter, draw_shard
 from gptfl.generation.families import AS_TEXT, FAMILIES, GuidanceByImage, family_of
 from gptfl.generation.items import Item, Shard
+from gptfl.generation.rawshards import ShardFiles
 from gptfl.generation.workers import THREAD_NAME, Studio
 from gptfl.spec.generation import GenerationSpec
+from gptfl.store import Workspace
+from gptfl.store.folder import FolderBlobs
 
 ITEMS = [
     Item(0, n, f"a cat {n % 2}", seed=100 + n, guidance=guidance)
@@ -187,19 +190,21 @@ def test_drawing_stops_within_a_step(folder: Path) -> None:
     assert len(steps) == 3
 
 
-def test_a_failure_in_a_worker_stops_all_and_reaches_the_caller(folder: Path) -> None:
+def test_a_failure_in_a_worker_stops_all_and_reaches_the_caller(
+    folder: Path, tmp_path: Path
+) -> None:
     def broken(call: Any, given: dict[str, Any]) -> Any:
         raise RuntimeError("broken")
 
     good = painter(stable_diffusion(folder))
     bad = Painter(with_call(stable_diffusion(folder), broken), good.spec, good._stop)
     shards = [Shard(0, index, tuple(ITEMS)) for index in range(20)]
-    done: list[Any] = []
+    blobs = FolderBlobs(tmp_path)
+    workspace = Workspace(blobs, "generation", "k", seed=0, folder=tmp_path)
+    files = ShardFiles(workspace, ["cat", "dog"])
     with pytest.raises(ModelError, match="broken"):
-        Studio([good, bad], good._stop, 1).draw(
-            shards, on_images=lambda _: None, on_shard=done.append
-        )
-    assert len(done) < len(shards)
+        Studio([good, bad], good._stop, 1).draw(shards, files, lambda _: None)
+    assert len(workspace.checkpoints()) < len(shards)
     assert THREAD_NAME not in {thread.name for thread in threading.enumerate()}
 
 

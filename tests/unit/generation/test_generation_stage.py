@@ -68,7 +68,7 @@ def test_hugging_face_datasets_opens_the_files(stage, section, tmp_path: Path) -
 def test_one_worker_and_four_give_the_same_bits(stage, section) -> None:
     one, _ = stage.run(section(workers=1), key="1" * 64)
     four, metrics = stage.run(section(workers=4), key="4" * 64)
-    assert metrics["workers"] == 4
+    assert 1 <= metrics["workers"] <= 3, "there are three shards"
     assert one.digest == four.digest
 
 
@@ -78,7 +78,7 @@ def test_the_order_in_which_shards_are_drawn_changes_nothing(
     forwards, _ = stage.run(section(), key="1" * 64)
     draw = Studio.draw
     monkeypatch.setattr(
-        Studio, "draw", lambda self, shards, **hooks: draw(self, shards[::-1], **hooks)
+        Studio, "draw", lambda self, shards, *given: draw(self, shards[::-1], *given)
     )
     backwards, _ = stage.run(section(), key="2" * 64)
     assert forwards.digest == backwards.digest

@@ -1,6 +1,5 @@
 """`gptfl`: the command line; every error is one line, with an exit code that says whose it is."""
 
-import logging
 import sys
 import traceback
 from collections.abc import Sequence
@@ -46,6 +45,8 @@ def _exit_code(arguments: list[str], until_the_end: ExitStack, *, debug: bool) -
 
 def _say(message: str, code: int, *, debug: bool = False) -> int:
     """The last word, with the traceback of what is being handled if `debug`."""
+    import logging
+
     from gptfl.telemetry.logs import are_json
 
     if are_json():

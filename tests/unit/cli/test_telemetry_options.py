@@ -116,7 +116,7 @@ def test_the_last_values_are_scraped_although_the_work_is_over(command: Any, por
     command(work)
     assert exit_code("--metrics-port", str(port)) == 0
     scraper.stop()
-    assert 'gptfl_worker_images_total{run="pets"} 3.0' in scraper.last
+    assert 'gptfl_worker_images_total{queue="pets"} 3.0' in scraper.last
 
 
 def test_a_failure_is_said_first_and_then_its_metrics_are_waited_for(
@@ -134,7 +134,7 @@ def test_a_failure_is_said_first_and_then_its_metrics_are_waited_for(
     command(work)
     assert exit_code("--metrics-port", str(port)) == 1
     scraper.stop()
-    assert 'gptfl_worker_shards_total{end="failed",run="pets"} 1.0' in scraper.last
+    assert 'gptfl_worker_shards_total{end="failed",queue="pets"} 1.0' in scraper.last
     said = capsys.readouterr().err
     assert said.index("the paint has run out") < said.index("waiting up to 75 s")
 

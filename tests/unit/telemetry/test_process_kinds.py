@@ -33,13 +33,12 @@ def test_every_process_says_what_it_is_and_what_it_uses() -> None:
 def test_a_worker_counts_shards_by_how_they_ended(registry: CollectorRegistry) -> None:
     worker = WorkerMetrics(registry, "pets")
     worker.begin(redelivered=False)
-    assert registry.get_sample_value("gptfl_worker_busy", {"run": "pets"}) == 1
     worker.drawn(images=8, seconds=4.0)
     worker.begin(redelivered=True)
     worker.failed()
 
     def value(name: str, **labels: str) -> float | None:
-        return registry.get_sample_value(name, {"run": "pets", **labels})
+        return registry.get_sample_value(name, {"queue": "pets", **labels})
 
     assert value("gptfl_worker_shards_total", end="drawn") == 1
     assert value("gptfl_worker_shards_total", end="failed") == 1
@@ -48,7 +47,6 @@ def test_a_worker_counts_shards_by_how_they_ended(registry: CollectorRegistry) -
     assert value("gptfl_worker_images_total") == 8
     assert value("gptfl_worker_shard_seconds_sum") == 4
     assert value("gptfl_worker_image_seconds_sum") == 0.5
-    assert value("gptfl_worker_busy") == 0
 
 
 def test_an_aggregator_shows_its_streams_as_they_are_when_asked(

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from gptfl.telemetry.metrics.base import Metric, Recorder
 
@@ -21,50 +21,48 @@ class ShardEnd(StrEnum):
 SHARDS = Metric(
     "gptfl_worker_shards_total",
     Counter,
-    ("run", "end"),
+    ("queue", "end"),
     "Shards by how they ended: drawn, found (another worker had drawn it), or failed.",
     values=tuple(ShardEnd),
 )
 REDELIVERED = Metric(
     "gptfl_worker_shards_redelivered_total",
     Counter,
-    ("run",),
+    ("queue",),
     "Shards that were handed out before, to a worker that died or took too long.",
 )
 SHARD_SECONDS = Metric(
-    "gptfl_worker_shard_seconds", Histogram, ("run",), "Seconds that a shard took to draw."
+    "gptfl_worker_shard_seconds", Histogram, ("queue",), "Seconds that a shard took to draw."
 )
 IMAGE_SECONDS = Metric(
-    "gptfl_worker_image_seconds", Histogram, ("run",), "Seconds an image, as the mean of a shard."
+    "gptfl_worker_image_seconds", Histogram, ("queue",), "Seconds an image, as the mean of a shard."
 )
-IMAGES = Metric("gptfl_worker_images_total", Counter, ("run",), "Images drawn.")
-BUSY = Metric("gptfl_worker_busy", Gauge, ("run",), "1 while a shard is drawn, else 0.")
+IMAGES = Metric("gptfl_worker_images_total", Counter, ("queue",), "Images drawn.")
 
-METRICS = (SHARDS, REDELIVERED, SHARD_SECONDS, IMAGE_SECONDS, IMAGES, BUSY)
+METRICS = (SHARDS, REDELIVERED, SHARD_SECONDS, IMAGE_SECONDS, IMAGES)
 
 
 class WorkerMetrics:
-    """Told by a worker of one run what it does."""
+    """Told by a worker what it does; a queue is of one run."""
 
-    def __init__(self, registry: CollectorRegistry, run: str) -> None:
+    def __init__(self, registry: CollectorRegistry, queue: str) -> None:
         self._metrics = Recorder(registry, METRICS)
-        self._run = run
+        self._queue = queue
         for metric in METRICS:
-            self._metrics.begin(metric, run)
+            self._metrics.begin(metric, queue)
 
     def begin(self, *, redelivered: bool) -> None:
         """A shard is begun."""
-        self._metrics.set(BUSY, 1, self._run)
         if redelivered:
-            self._metrics.count(REDELIVERED, 1, self._run)
+            self._metrics.count(REDELIVERED, 1, self._queue)
 
     def drawn(self, images: int, seconds: float) -> None:
         """The shard's images are in the store."""
         self._end(ShardEnd.DRAWN)
-        self._metrics.count(IMAGES, images, self._run)
-        self._metrics.observe(SHARD_SECONDS, seconds, self._run)
+        self._metrics.count(IMAGES, images, self._queue)
+        self._metrics.observe(SHARD_SECONDS, seconds, self._queue)
         if images:
-            self._metrics.observe(IMAGE_SECONDS, seconds / images, self._run)
+            self._metrics.observe(IMAGE_SECONDS, seconds / images, self._queue)
 
     def found(self) -> None:
         """There was nothing to draw: the shard is in the store."""
@@ -75,5 +73,4 @@ class WorkerMetrics:
         self._end(ShardEnd.FAILED)
 
     def _end(self, end: ShardEnd) -> None:
-        self._metrics.set(BUSY, 0, self._run)
-        self._metrics.count(SHARDS, 1, self._run, end.value)
+        self._metrics.count(SHARDS, 1, self._queue, end.value)

@@ -3,6 +3,7 @@
 click alone: typer and rich help would double the time until `gptfl --help` answers.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,12 @@ store_option = click.option(
     "--store",
     metavar="URI",
     help="The artifact store; else $GPTFL_STORE, or .gptfl in this folder.",
+)
+broker_option = partial(
+    click.option,
+    "--broker",
+    metavar="URL",
+    envvar="GPTFL_BROKER",
 )
 STAGES = ("prompts", "generation", "pretraining", "federation", "evaluation", "serving")
 
@@ -51,6 +58,9 @@ def app() -> None:
     metavar="STAGE",
     help="Just this stage; what it reads from must have been made.",
 )
+@broker_option(
+    help="Workers draw the images, over this Redis (redis://, rediss://); else $GPTFL_BROKER."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 @telemetry_options(text_level="warning")
@@ -60,6 +70,7 @@ def run(
     store: str | None,
     workers: int | None,
     only: str | None,
+    broker: str | None,
     quiet: bool,
     as_json: bool,
     telemetry: "Telemetry",
@@ -72,8 +83,65 @@ def run(
         store=store,
         workers=workers,
         only=only,
+        broker=broker,
         quiet=quiet,
         as_json=as_json,
+        telemetry=telemetry,
+    )
+
+
+@app.command()
+@click.argument(
+    "file", type=click.Path(path_type=Path), required=False, help="The run's file, as for run."
+)
+@click.option("--queue", metavar="NAME", help="The queue, for who has not the file.")
+@broker_option(required=True, help="The run's Redis; else $GPTFL_BROKER.")
+@store_option
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Batches of a shard drawn at the same time; else one for each accelerator or core.",
+)
+@click.option(
+    "--leave-after",
+    type=click.FloatRange(min=0),
+    default=300,
+    show_default=True,
+    metavar="SECONDS",
+    help="End when no task has come for so long.",
+)
+@click.option(
+    "--grace",
+    type=click.FloatRange(min=0),
+    default=25,
+    show_default=True,
+    metavar="SECONDS",
+    help="On SIGTERM, go on with a shard for at most so long, then give it back.",
+)
+@telemetry_options()
+def worker(
+    *,
+    file: Path | None,
+    queue: str | None,
+    broker: str,
+    store: str | None,
+    concurrency: int | None,
+    leave_after: float,
+    grace: float,
+    telemetry: "Telemetry",
+) -> None:
+    """Draw images for a run whose generation is coordinated by gptfl run --broker."""
+    from gptfl.cli.worker import work
+
+    work(
+        file,
+        queue=queue,
+        broker=broker,
+        store=store,
+        concurrency=concurrency or 0,
+        leave_after=leave_after,
+        grace=grace,
         telemetry=telemetry,
     )
 
@@ -113,15 +181,52 @@ def report(run: str, store: str | None, *, open_it: bool) -> None:
 
 
 @app.command()
-@run_argument
+@click.argument("run", required=False, help="The run's name, or NAMESPACE/NAME.")
 @store_option
-@click.option("--port", type=PORT, default=8080, show_default=True, help="The port.")
+@click.option(
+    "--model",
+    metavar="URI",
+    help="Instead of a run's: the model in this folder, file:// or s3://.",
+)
+@click.option("--name", help="What it is called in URLs; else as the run says, or 'model'.")
+@click.option("--port", type=PORT, default=8080, show_default=True, help="The port for HTTP.")
+@click.option("--grpc-port", type=PORT, metavar="PORT", help="Also the v2 protocol over gRPC.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-def serve(run: str, store: str | None, port: int, host: str) -> None:
-    """Answer requests with a run's model (KServe v1 and v2)."""
-    from gptfl.cli.serve import serve_run
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    default=32,
+    show_default=True,
+    help="Images of different requests in one pass.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Threads that compute.",
+)
+@telemetry_options()
+def serve(
+    *,
+    run: str | None,
+    store: str | None,
+    model: str | None,
+    name: str | None,
+    port: int,
+    grpc_port: int | None,
+    host: str,
+    max_batch: int,
+    threads: int,
+    telemetry: "Telemetry",
+) -> None:
+    """Answer requests with a model (KServe v1 and v2)."""
+    from gptfl.cli.serve import Endpoint, serve_model
 
-    serve_run(run, store, port=port, host=host)
+    endpoint = Endpoint(host, port, grpc_port, threads, max_batch)
+    serve_model(run, model, name, store, endpoint, telemetry)
 
 
 @app.command()

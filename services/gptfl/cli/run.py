@@ -2,7 +2,7 @@
 
 import shlex
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from gptfl.cli.output import console, say
 from gptfl.cli.quiet import quieten
 from gptfl.spec.load import load_run
 from gptfl.spec.run import GPTFLRun
+from gptfl.stages import StageFunction
 from gptfl.store import RunStatus, Store
 from gptfl.telemetry.events import Listener
 from gptfl.telemetry.process import Telemetry
@@ -32,6 +33,7 @@ def run_file(
     store: str | None,
     workers: int | None,
     only: str | None,
+    broker: str | None,
     quiet: bool,
     as_json: bool,
     telemetry: Telemetry,
@@ -47,10 +49,12 @@ def run_file(
         run = with_workers(run, workers)
     folder = file.absolute().parent
     opened = _open_store(run, store, folder, telemetry)
+    other_hands = _other_hands(run, file, broker, store)
     if only is not None:
-        status = _do(run, partial(_one_stage, run, only, opened, folder), telemetry, quiet=quiet)
+        work = partial(_one_stage, run, only, opened, folder, functions=other_hands)
     else:
-        status = _do(run, partial(_whole, run, opened, folder), telemetry, quiet=quiet)
+        work = partial(_whole, run, opened, folder, functions=other_hands)
+    status = _do(run, work, telemetry, quiet=quiet)
     if as_json:
         say(status.model_dump_json(indent=2, by_alias=True))
     else:
@@ -71,18 +75,46 @@ def _open_store(run: GPTFLRun, uri: str | None, folder: Path, telemetry: Telemet
     return store
 
 
-def _whole(run: GPTFLRun, store: Store, folder: Path, listeners: Sequence[Listener]) -> RunStatus:
-    from gptfl import api
-
-    return api.run(run, store=store, folder=folder, listeners=listeners).status
+Functions = Mapping[str, StageFunction]
 
 
-def _one_stage(
-    run: GPTFLRun, stage: str, store: Store, folder: Path, listeners: Sequence[Listener]
+def _other_hands(run: GPTFLRun, file: Path, broker: str | None, store: str | None) -> Functions:
+    """The stages that other processes do the work of."""
+    if broker is None:
+        return {}
+    from gptfl.cli.worker import queued_generation
+
+    return {"generation": queued_generation(run, file, broker, store)}
+
+
+def _whole(
+    run: GPTFLRun,
+    store: Store,
+    folder: Path,
+    listeners: Sequence[Listener],
+    *,
+    functions: Functions,
 ) -> RunStatus:
     from gptfl import api
 
-    return api.run_stage(run, stage, store=store, folder=folder, listeners=listeners)
+    result = api.run(run, store=store, folder=folder, listeners=listeners, functions=functions)
+    return result.status
+
+
+def _one_stage(
+    run: GPTFLRun,
+    stage: str,
+    store: Store,
+    folder: Path,
+    listeners: Sequence[Listener],
+    *,
+    functions: Functions,
+) -> RunStatus:
+    from gptfl import api
+
+    return api.run_stage(
+        run, stage, store=store, folder=folder, listeners=listeners, functions=functions
+    )
 
 
 def _do(

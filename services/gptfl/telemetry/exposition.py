@@ -54,15 +54,16 @@ class Exposition:
         self._is_final = False
 
     def counted(self, app: WsgiApp) -> WsgiApp:
-        """The app, with its scrapes noted when they have been sent."""
+        """The app, with its scrapes noted as they come and when they have been sent."""
 
         def serve(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
-            # What is collected before the end may lack the last change.
-            is_final = self._is_final
-            answer = app(environ, start_response)
             if SCRAPE_HEADER not in environ:
-                return answer
-            return _WhenSent(answer, lambda: self._note(environ["REMOTE_ADDR"], is_final=is_final))
+                return app(environ, start_response)
+            scraper = environ["REMOTE_ADDR"]
+            # What is collected before the end may lack the last change.
+            is_final = self._has_come(scraper)
+            answer = app(environ, start_response)
+            return _WhenSent(answer, lambda: self._was_served(scraper)) if is_final else answer
 
         return serve
 
@@ -82,12 +83,16 @@ class Exposition:
                 lambda: bool(self._served) and self._known <= self._served, timeout=seconds
             )
 
-    def _note(self, scraper: str, *, is_final: bool) -> None:
+    def _has_come(self, scraper: str) -> bool:
+        """Notes who it is; whether what it gets are the last values."""
         with self._changed:
             self._known.add(scraper)
-            if is_final:
-                self._served.add(scraper)
-                self._changed.notify_all()
+            return self._is_final
+
+    def _was_served(self, scraper: str) -> None:
+        with self._changed:
+            self._served.add(scraper)
+            self._changed.notify_all()
 
 
 class _WhenSent(list[bytes]):

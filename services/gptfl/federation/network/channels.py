@@ -14,8 +14,6 @@ _COMMON: Options = [
     ("grpc.max_send_message_length", -1),
     ("grpc.http2.lookahead_bytes", _WINDOW),
     ("grpc.http2.max_frame_size", 1 << 20),
-    ("grpc.experimental.tcp_min_read_chunk_size", 256 << 10),
-    ("grpc.experimental.tcp_max_read_chunk_size", 4 << 20),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.enable_http_proxy", 0),

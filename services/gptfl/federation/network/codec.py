@@ -6,14 +6,17 @@ claims is checked against bounds before anything is kept.
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
+from itertools import accumulate
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Error, MetricRecord, RecordDict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 REASON_CHARACTERS = 4096
 """Of an error; the rest is cut off."""
@@ -52,28 +55,25 @@ class Packed:
     def size(self) -> int:
         return len(self.header) + self.payload
 
-    def pieces(self, offset: int, most: int) -> Iterator[tuple[int, list[memoryview]]]:
-        """From byte `offset` on: where each frame's worth of `most` bytes begins, and its parts."""
-        start, room = offset, most
-        parts: list[memoryview] = []
-        for view in _from(offset, (memoryview(self.header), *self.buffers)):
-            at = 0
-            while at < len(view):
-                part = view[at : at + room]
-                parts.append(part)
-                at, room = at + len(part), room - len(part)
-                if not room:
-                    yield start, parts
-                    start, room, parts = start + most, most, []
-        if parts:
-            yield start, parts
+    def pieces(self, offset: int, most: int) -> list[memoryview]:
+        """The `most` bytes from `offset` on, where they lie."""
+        end = min(self.size, offset + most)
+        found = []
+        index = bisect_right(self._starts, offset) - 1
+        while offset < end:
+            start, view = self._starts[index], self._views[index]
+            part = view[offset - start : end - start]
+            found.append(part)
+            offset, index = offset + len(part), index + 1
+        return found
 
+    @cached_property
+    def _views(self) -> tuple[memoryview, ...]:
+        return memoryview(self.header), *self.buffers
 
-def _from(offset: int, views: tuple[memoryview, ...]) -> Iterator[memoryview]:
-    for view in views:
-        if offset < len(view):
-            yield view[offset:]
-        offset = max(0, offset - len(view))
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [0, *accumulate(map(len, self._views))]
 
 
 def pack(content: RecordDict | Error, about: Mapping[str, str]) -> Packed:
@@ -118,7 +118,17 @@ def _keep(data: bytes, buffers: list[memoryview]) -> int:
 
 
 _Size = Annotated[int, Field(ge=0, lt=2**48)]
-_Int = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+
+
+def _sixty_four_bits(value: Any) -> Any:
+    """Not a bound on the type: a number beyond it would be taken for a float, and infinite."""
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, int) and not -(2**63) <= number < 2**64:
+            raise ValueError("a number beyond 64 bits")
+    return value
+
+
+_Bounded = AfterValidator(_sixty_four_bits)
 _Shape = Annotated[list[_Size], Field(max_length=64)]
 
 
@@ -130,8 +140,9 @@ class _Blob(_Part):
     bytes: _Size
 
 
-_Setting = bool | _Int | float | str | _Blob
-_Settings = list[bool] | list[_Int] | list[float] | list[str] | list[_Blob]
+_Metric = int | float | list[int] | list[float]
+_Setting = bool | int | float | str | _Blob
+_Settings = list[bool] | list[int] | list[float] | list[str] | list[_Blob]
 
 
 class _Arrays(_Part):
@@ -152,7 +163,7 @@ class _Arrays(_Part):
 class _Metrics(_Part):
     kind: Literal["metrics"]
     key: str
-    items: list[tuple[str, _Int | float | list[_Int] | list[float]]]
+    items: list[tuple[str, Annotated[_Metric, _Bounded]]]
 
     def lengths(self) -> list[int]:
         return []
@@ -164,7 +175,7 @@ class _Metrics(_Part):
 class _Configs(_Part):
     kind: Literal["settings"]
     key: str
-    items: list[tuple[str, _Setting | _Settings]]
+    items: list[tuple[str, Annotated[_Setting | _Settings, _Bounded]]]
 
     def lengths(self) -> list[int]:
         values = [value for _, value in self.items]
@@ -182,7 +193,7 @@ def _setting(value: Any, blobs: Iterator[bytes]) -> Any:
 
 
 class _Error(_Part):
-    code: _Int
+    code: Annotated[int, Field(ge=0, lt=2**31)]
     reason: Annotated[str, Field(max_length=REASON_CHARACTERS)] | None
 
 

@@ -101,11 +101,12 @@ class Desk:
         """The frames of the reply, for as long as they are wanted."""
         if self._reply is None or self._reply[0] != grant.id:
             return
+        reply, offset = self._reply[1], grant.offset
         self._sending = grant.transfer
-        for start, pieces in self._reply[1].pieces(grant.offset, most):
-            if self._sending != grant.transfer:
-                return
-            yield pack_chunk(grant.transfer, start, pieces)
+        while offset < reply.size and self._sending == grant.transfer:
+            pieces = reply.pieces(offset, most)
+            yield pack_chunk(grant.transfer, offset, pieces)
+            offset += sum(map(len, pieces))
 
     def done(self, task: str) -> int | None:
         """The server wants no more of a reply; its size if it is the one that is here."""

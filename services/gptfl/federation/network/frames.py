@@ -61,7 +61,7 @@ class Task(_Frame):
     id: _Id
     edition: _Id
     """Another for each time that it is encoded: half of one never goes with half of another."""
-    header: _Size
+    header: Annotated[_Size, Field(gt=0)]
     payload: _Size
 
 
@@ -81,7 +81,7 @@ class Ready(_Frame):
     id: _Id
     edition: _Id
     """As that of a task: another for each time that it was made."""
-    header: _Size
+    header: Annotated[_Size, Field(gt=0)]
     payload: _Size
 
 

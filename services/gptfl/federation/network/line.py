@@ -29,6 +29,21 @@ _MOST_WAITING = 256
 """Frames and downloads that a client may have asked for and not yet read."""
 
 
+class Sending:
+    """Shares the bytes that may be on their way among the tasks that are being sent."""
+
+    _SMALLEST = 64 << 10
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._settings = settings
+        self.tasks = 0
+
+    @property
+    def frame_bytes(self) -> int:
+        share = self._settings.sending_bytes // max(1, self.tasks)
+        return min(self._settings.frame_bytes, max(self._SMALLEST, share))
+
+
 class StreamLine:
     """A `Line` over a gRPC stream; ends with a reason, or None when the client has left."""
 
@@ -39,6 +54,7 @@ class StreamLine:
         node: int,
         *,
         exchange: Exchange,
+        sending: Sending,
         settings: StreamSettings,
         counters: Counters,
         revoked: Callable[[], bool],
@@ -47,6 +63,7 @@ class StreamLine:
         self.node = node
         self._context = context
         self._exchange = exchange
+        self._sending = sending
         self._settings = settings
         self._counters = counters
         self._revoked = revoked
@@ -166,11 +183,15 @@ class StreamLine:
             self._enqueue(self._chunks(slot, want.transfer, want.offset))
 
     def _chunks(self, slot: Slot, transfer: int, offset: int) -> Iterator[bytes]:
-        for start, pieces in slot.packed.pieces(offset, self._settings.frame_bytes):
-            if self._offered is not slot:
-                return
-            self._counters.bytes_sent[self.name] += sum(map(len, pieces))
-            yield pack_chunk(transfer, start, pieces)
+        self._sending.tasks += 1
+        try:
+            while offset < slot.packed.size and self._offered is slot:
+                pieces = slot.packed.pieces(offset, self._sending.frame_bytes)
+                yield pack_chunk(transfer, offset, pieces)
+                offset += (sent := sum(map(len, pieces)))
+                self._counters.bytes_sent[self.name] += sent
+        finally:
+            self._sending.tasks -= 1
 
     def _put(self, frame: bytes) -> None:
         self._enqueue(iter((frame,)))

@@ -21,7 +21,7 @@ from gptfl.federation.network.frames import (
     pack_frame,
     unpack_frame,
 )
-from gptfl.federation.network.line import StreamLine
+from gptfl.federation.network.line import Sending, StreamLine
 from gptfl.federation.network.security import Gate, ServerSecurity
 from gptfl.federation.network.settings import StreamSettings
 
@@ -48,6 +48,7 @@ class StreamServer(grpc.GenericRpcHandler):
         self._terms = terms
         self._settings = settings
         self._counters = Counters()
+        self._sending = Sending(settings)
         self._lines: set[StreamLine] = set()
         self._dismissed = False
         self.exchange = Exchange(settings.held_bytes, self._counters)
@@ -115,6 +116,7 @@ class StreamServer(grpc.GenericRpcHandler):
             name,
             self._nodes[name],
             exchange=self.exchange,
+            sending=self._sending,
             settings=self._settings,
             counters=self._counters,
             revoked=lambda: self._gate.revoked(name),

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 class StreamSettings:
     """Bounds of the server; a client learns what concerns it from the welcome."""
 
-    frame_bytes: int = 1 << 20
-    """Payload of a frame."""
+    frame_bytes: int = 4 << 20
+    """Payload of a frame, at most; 4 MiB is also the most that there may be."""
+    sending_bytes: int = 64 << 20
+    """Frames on their way to clients, all together: with many clients they are smaller."""
     held_bytes: int | None = None
     """Replies on their way or not yet taken, all clients together, beside the one that is due.
     None for 256 MB or two replies, whichever is more."""

@@ -247,6 +247,8 @@ class SeaweedFS(S3Server):
                 *(f"-volume.port={volume}", f"-volume.port.grpc={free_port()}"),
                 *(f"-filer.port={filer}", f"-filer.port.grpc={free_port()}"),
                 *(f"-s3.port.grpc={free_port()}", "-master.volumeSizeLimitMB=64"),
+                # Their fixed ports would be those of every SeaweedFS on the machine.
+                *("-s3.port.iceberg=0", "-s3.port.lance=0"),
                 *("-volume.max=100", "-master.telemetry=false"),
             ],
             folder / "seaweedfs.log",

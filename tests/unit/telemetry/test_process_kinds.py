@@ -60,9 +60,8 @@ def test_an_aggregator_shows_its_streams_as_they_are_when_asked(
         late_replies=4,
         replayed_replies=5,
     )
-    AggregatorMetrics(
-        registry, "pets", lambda: StreamStatus(("a", "b"), 7, counters), tuple(Turned)
-    )
+    streams = [StreamStatus(("a", "b"), 7, counters)]
+    metrics = AggregatorMetrics(registry, "pets", lambda: streams[0], tuple(Turned))
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(f"gptfl_aggregator_{name}", {"run": "pets", **labels})
@@ -76,8 +75,10 @@ def test_an_aggregator_shows_its_streams_as_they_are_when_asked(
     assert value("sent_bytes_total") == 30
     assert value("received_bytes_total") == 3
     assert value("held_bytes") == 7
-    counters.late_replies += 1
-    assert value("late_replies_total") == 5
+    with metrics:
+        counters.late_replies += 1
+    streams.clear()
+    assert value("late_replies_total") == 5, "the last numbers outlive the streams"
 
 
 def test_a_client_counts_what_leaves_it_and_how_long_a_task_took(
@@ -100,6 +101,22 @@ def test_a_client_counts_what_leaves_it_and_how_long_a_task_took(
     assert registry.get_sample_value("gptfl_client_task_seconds_sum") == 3
     assert registry.get_sample_value("gptfl_client_received_bytes_total") == 500
     assert registry.get_sample_value("gptfl_client_sent_bytes_total") == 400
+
+
+def test_clients_in_one_process_are_counted_together(registry: CollectorRegistry) -> None:
+    one = ClientMetrics(registry)
+    two = one.another()
+    one.disconnected("nobody there yet", 1.0)
+    one.connected("aggregator:9092", 1)
+    two.connected("aggregator:9092", 2)
+    assert registry.get_sample_value("gptfl_client_connected") == 2
+    two.disconnected("the stream broke", 1.0)
+    two.disconnected("nobody there", 2.0)
+    two.reply_sent("a task of an earlier life", 7)
+
+    assert registry.get_sample_value("gptfl_client_connected") == 1
+    assert registry.get_sample_value("gptfl_client_connections_total") == 2
+    assert registry.get_sample_value("gptfl_client_sent_bytes_total") == 7
 
 
 def test_a_store_counts_requests_retries_and_what_was_given_up(

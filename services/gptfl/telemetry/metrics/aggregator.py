@@ -4,7 +4,8 @@ The streams count for themselves; their numbers are read when Prometheus asks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
@@ -75,7 +76,10 @@ class Streams(Protocol):
 
 
 class AggregatorMetrics:
-    """A collector of a registry that reads the streams of one run at each scrape."""
+    """A collector of a registry that reads the streams of one run at each scrape.
+
+    It is open as long as the streams are; what it shows afterwards are their last numbers.
+    """
 
     def __init__(
         self,
@@ -87,6 +91,18 @@ class AggregatorMetrics:
         """`reasons` for turning away are those that are shown at zero from the beginning."""
         self._run, self._read, self._reasons = run, read, reasons
         registry.register(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        last = self._read()
+        self._read = lambda: last
 
     def collect(self) -> Iterator[Family]:
         """Called by the registry."""

@@ -44,7 +44,7 @@ class Recorder:
         self._child(metric, *labels).set(value)
 
     def count(self, metric: Metric, value: float, *labels: str) -> None:
-        """A counter has grown by this much."""
+        """A counter has grown by this much; a gauge may shrink."""
         self._child(metric, *labels).inc(value)
 
     def observe(self, metric: Metric, value: float, *labels: str) -> None:

@@ -1,7 +1,9 @@
 """What a client of a federation counts: the process at the data owner's."""
 
+import copy
 import time
 from collections.abc import Callable
+from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -14,7 +16,10 @@ INFO = Metric(
     "Always 1; `client` is the name of the one client that this process is.",
 )
 CONNECTED = Metric(
-    "gptfl_client_connected", Gauge, (), "1 while the stream to the aggregator is open, else 0."
+    "gptfl_client_connected",
+    Gauge,
+    (),
+    "Open streams to the aggregator: 1 or 0, and more where one process is several clients.",
 )
 CONNECTIONS = Metric(
     "gptfl_client_connections_total", Counter, (), "Streams opened; all but the first are again."
@@ -42,23 +47,36 @@ class ClientMetrics:
     def __init__(
         self,
         registry: CollectorRegistry,
-        client: str,
+        client: str | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`client` is the name of the one client in this process, if it is one."""
         self._metrics = Recorder(registry, METRICS)
-        self._metrics.set(INFO, 1, client)
+        if client is not None:
+            self._metrics.set(INFO, 1, client)
         self._clock = clock
+        self._is_connected = False
         self._arrived: dict[str, float] = {}
+
+    def another(self) -> Self:
+        """For another client in this process: the same metrics, a stream of its own."""
+        other = copy.copy(self)
+        other._is_connected, other._arrived = False, {}
+        return other
 
     def connected(self, server: str, node: int) -> None:
         """The stream is open."""
-        self._metrics.set(CONNECTED, 1)
         self._metrics.count(CONNECTIONS, 1)
+        self._turn(is_connected=True)
 
     def disconnected(self, reason: str, retry_seconds: float) -> None:
-        """The stream is not open any more."""
-        self._metrics.set(CONNECTED, 0)
+        """The stream is not open; it may never have been."""
+        self._turn(is_connected=False)
+
+    def _turn(self, *, is_connected: bool) -> None:
+        self._metrics.count(CONNECTED, is_connected - self._is_connected)
+        self._is_connected = is_connected
 
     def task_received(self, task: str, size: int) -> None:
         """A task is here."""

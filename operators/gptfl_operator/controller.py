@@ -1,0 +1,220 @@
+"""Looks at one run at a time: what is there, what ought to be, and writes the difference.
+
+Objects come first and the status when they stand, so that a thousand runs that come at once all
+have their first Job before anybody reads how they are doing, and a run's status is written once
+where it would have been written for each of its objects.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from gptfl.store.runs import RunStatus
+from gptfl.telemetry.context import about
+from gptfl.telemetry.metrics.operator import OperatorMetrics
+from gptfl_operator.api import ApiError
+from gptfl_operator.cache import name_of
+from gptfl_operator.cluster import Cluster, merge_patch
+from gptfl_operator.fields import is_settled, with_fixed_parts, without_gaps
+from gptfl_operator.link import is_owned, linked
+from gptfl_operator.model import Decide, Desired, Object, Reads, Ref
+from gptfl_operator.queue import Key, WorkQueue
+from gptfl_operator.world import Facts, Lookups, World
+
+_LOG = logging.getLogger("gptfl.operator")
+
+Progress = Callable[[Object], tuple[RunStatus | None, str | None]]
+"""How far a run is, by its store, or why the store cannot be asked."""
+
+
+@dataclass(frozen=True)
+class Brain:
+    """What decides, and what it wants to know beside the run's own objects."""
+
+    decide: Decide
+    reads: Reads = lambda _: ()
+    progress: Progress = lambda _: (None, None)
+
+
+@dataclass
+class Controller:
+    """The workers' work. Everything that it remembers of a run could be lost without harm."""
+
+    world: World
+    cluster: Cluster
+    queue: WorkQueue
+    brain: Brain
+    metrics: OperatorMetrics
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = time.monotonic
+    _lookups: Lookups = field(init=False)
+    _refused: dict[Key, tuple[str, ...]] = field(default_factory=dict)
+    _owed: set[Key] = field(default_factory=set)
+    """Runs whose objects were written and whose status is to follow."""
+    _begun: dict[Key, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._lookups = Lookups(self.cluster.read, self.clock)
+        self.world.listen(self.heard)
+
+    def heard(self, key: Key) -> None:
+        """Something about a run has changed."""
+        self.queue.add(key, fresh=not self.world.has_children(key))
+
+    def work(self) -> None:
+        """Looks at runs until the queue is closed."""
+        while (key := self.queue.get()) is not None:
+            self.visit(key)
+
+    def visit(self, key: Key) -> None:
+        """Looks at one run; whatever goes wrong is tried again, and stops nobody else."""
+        self._begun[key] = started = self.clock()
+        try:
+            with about(namespace=key[0], run=key[1]):
+                result = self._safely(key)
+        finally:
+            del self._begun[key]
+            self.queue.done(key)
+        self.metrics.looked(result, self.clock() - started)
+
+    @property
+    def longest_look(self) -> float:
+        """Seconds for which the look that has gone on longest has gone on."""
+        begun = list(self._begun.values())
+        return self.clock() - min(begun) if begun else 0.0
+
+    def _safely(self, key: Key) -> str:
+        if not self.world.is_synced:
+            self.queue.add_after(key, 0.1)
+            return "settled"
+        try:
+            result = self._look(key)
+        except ApiError as error:
+            pause = self.queue.retry(key)
+            _LOG.warning("will be looked at again in %.1f s: %s", pause, error)
+            return "failed"
+        except Exception:
+            self.queue.retry(key)
+            _LOG.exception("could not be looked at; this is a fault of the operator")
+            return "failed"
+        if result == "refused":
+            self.queue.retry(key)
+        else:
+            self.queue.forgive(key)
+        return result
+
+    def _look(self, key: Key) -> str:
+        run = self.world.runs.get(key)
+        if run is None or "deletionTimestamp" in run["metadata"]:
+            self._forget(key)  # what it owns goes with it, by Kubernetes' own hand
+            return "settled"
+        desired = self._decide(run, key)
+        missing = self._missing(run, desired)
+        if missing and not self._is_current(run):
+            return "settled"
+        refused = self._apply(run, missing)
+        if refused != self._refused.get(key, ()):
+            self._refused[key] = refused
+            desired = self._decide(run, key)
+        gone = 0 if refused else self._delete(run, desired.delete)
+        if self._is_status_due(key, wrote=len(missing) + gone, refused=bool(refused)):
+            self._report(run, desired)
+        if desired.delete_run:
+            self.cluster.delete(Ref.of(run))
+        if desired.requeue_after is not None:
+            self.queue.add_after(key, desired.requeue_after)
+        return "refused" if refused else "changed" if missing or gone else "settled"
+
+    def _forget(self, key: Key) -> None:
+        self.queue.forget(key)
+        self._refused.pop(key, None)
+        self._owed.discard(key)
+
+    def _decide(self, run: Object, key: Key) -> Desired:
+        progress, problem = self.brain.progress(run)
+        facts = Facts(
+            named={ref: self._lookups.get(ref) for ref in self.brain.reads(run)},
+            progress=progress,
+            store_problem=problem,
+            refused=self._refused.get(key, ()),
+        )
+        return self.brain.decide(run, self.world.observe(run, facts), self.now())
+
+    def _missing(self, run: Object, desired: Desired) -> list[tuple[Object, bool]]:
+        """What is to be applied, and whether it is ours already."""
+        missing: list[tuple[Object, bool]] = []
+        for given in desired.apply:
+            made = linked(given, run)
+            live = self.world.caches[made["kind"]].get(name_of(made))
+            if live is None or not is_owned(live, run):
+                missing.append((made, False))
+            elif "deletionTimestamp" not in live["metadata"]:
+                made = with_fixed_parts(made, live)
+                if not is_settled(made, live):
+                    missing.append((made, True))
+        return missing
+
+    def _is_current(self, run: Object) -> bool:
+        """Whether the run is live as it is known; a deleted one would get objects for ever."""
+        live = self.cluster.read(Ref.of(run))
+        if live is None or live["metadata"]["uid"] != run["metadata"]["uid"]:
+            return False
+        self.world.runs.put(live)  # when it is newer, it comes again
+        return bool(live["metadata"]["generation"] == run["metadata"]["generation"]) and (
+            "deletionTimestamp" not in live["metadata"]
+        )
+
+    def _apply(self, run: Object, missing: Sequence[tuple[Object, bool]]) -> tuple[str, ...]:
+        """Applies objects; returns what the API server said of those it would not take."""
+        refused = []
+        for given, is_ours in missing:
+            try:
+                # What has our name and is somebody else's is not taken from them.
+                answer = self.cluster.apply(given, force=is_ours)
+            except ApiError as error:
+                if not error.is_refusal:
+                    raise
+                refused.append(f"{given['kind']} {given['metadata']['name']}: {error}")
+                _LOG.warning("%s %s: %s", given["kind"], given["metadata"]["name"], error)
+                continue
+            self.world.caches[given["kind"]].put(answer)
+        return tuple(refused)
+
+    def _delete(self, run: Object, refs: Sequence[Ref]) -> int:
+        """Deletes what is the run's; returns how many objects that were."""
+        deleted = 0
+        for ref in refs:
+            cache = self.world.caches[ref.kind]
+            live = cache.get((run["metadata"]["namespace"], ref.name))
+            if live is None or not is_owned(live, run) or "deletionTimestamp" in live["metadata"]:
+                continue
+            if ref.uid and ref.uid != live["metadata"]["uid"]:
+                continue
+            going = self.cluster.delete(Ref.of(live))
+            if going is None:
+                cache.remove(live)
+            else:
+                cache.put(going)
+            deleted += 1
+        return deleted
+
+    def _is_status_due(self, key: Key, *, wrote: int, refused: bool) -> bool:
+        """Whether the status is written in this look, or in the next, when the objects stand."""
+        if wrote and not refused and key not in self._owed:
+            self._owed.add(key)
+            self.queue.add(key)
+            return False
+        self._owed.discard(key)
+        return True
+
+    def _report(self, run: Object, desired: Desired) -> None:
+        """Events and status, when there is something new to say."""
+        for note in desired.events:
+            self.cluster.tell(run, note, self.now())
+        if desired.status is None:
+            return
+        status = without_gaps(desired.status)
+        if merge_patch(run.get("status", {}), status):
+            self.world.runs.put(self.cluster.write_status(run, status))

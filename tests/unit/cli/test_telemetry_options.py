@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from gptfl.telemetry.process import Telemetry
 
 Captured = pytest.CaptureFixture[str]
 LONG = "60"
+TELEMETRY = ["metrics_port", "metrics_host", "metrics_linger", "log_format", "log_level"]
 
 
 @pytest.fixture
@@ -84,6 +85,31 @@ class Scraper(threading.Thread):
 
 def records(capsys: Captured) -> list[Mapping[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, one in group.commands.items():
+        if isinstance(one, click.Group):
+            yield from commands(one, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", one
+
+
+def test_every_command_that_works_for_a_while_can_be_seen_alike() -> None:
+    seen = {
+        name: [one.name for one in command.params if one.name in TELEMETRY]
+        for name, command in commands(app)
+        if any(one.name == "metrics_port" for one in command.params)
+    }
+    assert set(seen) == {
+        "run",
+        "worker",
+        "aggregate",
+        "client join",
+        "client simulate",
+        "serve",
+    }
+    assert all(options == TELEMETRY for options in seen.values())
 
 
 def test_settings_come_from_options_or_the_environment(

@@ -70,6 +70,7 @@ def make_setting(rounds: int, clients: int, per_round: int) -> Setting:
         local=LocalSpec(),
         trained=model.trained,
         seed=0,
+        key="benchmark",
     )
     first = {name: values.copy() for name, values in model.weights().items()}
     return Setting(shares, plan, model, first)

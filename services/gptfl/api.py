@@ -102,9 +102,10 @@ def run(
     or the data it names cannot be, and another GPTFLError when a step fails; what was done until
     then is kept and not done again.
     """
-    work = _prepare(spec, store, folder)
+    are_here = "federation" not in (functions or {})
+    work = _prepare(spec, store, folder, clients_are_here=are_here)
     if not is_done(spec, work.store, work.folder):
-        open_all_data(spec, work.folder)
+        open_all_data(spec, work.folder, clients_are_here=are_here)
     before = work.runs.read_status()
     outcome = work.execute(listeners, functions=functions)
     return work.conclude(outcome, was_done=before is not None and before.phase is Phase.SUCCEEDED)
@@ -124,7 +125,8 @@ def run_stage(
     The last stage ends the run, with its report. The parameters are those of `run`. Raises
     StageError when a stage that it reads from has not been done.
     """
-    work = _prepare(spec, store, folder)
+    are_here = stage == "federation" and stage not in (functions or {})
+    work = _prepare(spec, store, folder, clients_are_here=are_here)
     # What other processes have said of their stages stays.
     work.recorder.status = work.runs.read_status() or work.recorder.status
     outcome = work.execute(listeners, only=stage, functions=functions)
@@ -185,11 +187,13 @@ class _Work:
         return Result(self.spec, outcome, status, report)
 
 
-def _prepare(spec: GPTFLRun, store: Store | str | None, folder: Path | None) -> _Work:
+def _prepare(
+    spec: GPTFLRun, store: Store | str | None, folder: Path | None, *, clients_are_here: bool
+) -> _Work:
     """Checks a run and opens its store; nothing is written yet."""
     folder = (folder or Path.cwd()).absolute()
     check(spec)
-    check_references(spec, folder)
+    check_references(spec, folder, clients_are_here=clients_are_here)
     if not isinstance(store, Store):
         store = store_of(spec, store, folder)
     runs = store.run_folder(spec.metadata.namespace, spec.metadata.name, run_uid(spec))

@@ -27,7 +27,7 @@ VERSIONS = {
     "prompts": 1,
     "generation": 1,
     "pretraining": 1,
-    "federation": 1,
+    "federation": 2,
     "evaluation": 1,
     "serving": 1,
 }

@@ -3,34 +3,28 @@
 click alone: typer and rich help would double the time until `gptfl --help` answers.
 """
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gptfl.cli.options import PORT, telemetry_options
+from gptfl.cli.federation import aggregate, client, pki
+from gptfl.cli.options import (
+    PORT,
+    STAGES,
+    broker_option,
+    file_argument,
+    store_option,
+    telemetry_options,
+)
 
 if TYPE_CHECKING:
     from gptfl.telemetry.process import Telemetry
 
 HELP = ["-h", "--help"]
 
-file_argument = click.argument("file", type=click.Path(path_type=Path), help="A GPTFLRun in YAML.")
 run_argument = click.argument("run", help="The run's name, or NAMESPACE/NAME.")
 key_argument = click.argument("key", help="The first characters of a key.")
-store_option = click.option(
-    "--store",
-    metavar="URI",
-    help="The artifact store; else $GPTFL_STORE, or .gptfl in this folder.",
-)
-broker_option = partial(
-    click.option,
-    "--broker",
-    metavar="URL",
-    envvar="GPTFL_BROKER",
-)
-STAGES = ("prompts", "generation", "pretraining", "federation", "evaluation", "serving")
 
 
 @click.group(
@@ -226,7 +220,9 @@ def serve(
     from gptfl.cli.serve import Endpoint, serve_model
 
     endpoint = Endpoint(host, port, grpc_port, threads, max_batch)
-    serve_model(run, model, name, store, endpoint, telemetry)
+    serve_model(
+        run, model=model, name=name, store_uri=store, endpoint=endpoint, telemetry=telemetry
+    )
 
 
 @app.command()
@@ -310,3 +306,7 @@ def prune(*, store: str | None, older_than: str | None, unreachable: bool, dry_r
     from gptfl.cli.artifacts import prune as prune_artifacts
 
     prune_artifacts(store, older_than=older_than, unreachable=unreachable, dry_run=dry_run)
+
+
+for command in (aggregate, client, pki):
+    app.add_command(command)

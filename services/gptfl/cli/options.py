@@ -2,12 +2,26 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import wraps
+from functools import partial, wraps
+from pathlib import Path
 from typing import Any
 
 import click
 
 PORT = click.IntRange(1, 65_535)
+STAGES = ("prompts", "generation", "pretraining", "federation", "evaluation", "serving")
+file_argument = click.argument("file", type=click.Path(path_type=Path), help="A GPTFLRun in YAML.")
+store_option = click.option(
+    "--store",
+    metavar="URI",
+    help="The artifact store; else $GPTFL_STORE, or .gptfl in this folder.",
+)
+broker_option = partial(
+    click.option,
+    "--broker",
+    metavar="URL",
+    envvar="GPTFL_BROKER",
+)
 
 _OPTIONS = (
     click.option(

@@ -23,8 +23,11 @@ def validate_file(file: Path) -> None:
     quieten()
     from gptfl.preflight import check_references
 
-    check_references(load_run(file), file.absolute().parent)
-    say(f"{file}: valid; run it with 'gptfl run {shlex.quote(str(file))}'")
+    run = load_run(file)
+    are_here = all(client.data is not None for client in run.spec.federation.clients or ())
+    check_references(run, file.absolute().parent, clients_are_here=are_here)
+    command = "run" if are_here else "aggregate"
+    say(f"{file}: valid; run it with 'gptfl {command} {shlex.quote(str(file))}'")
 
 
 def run_file(
@@ -37,8 +40,9 @@ def run_file(
     quiet: bool,
     as_json: bool,
     telemetry: Telemetry,
+    functions: Mapping[str, StageFunction] | None = None,
 ) -> None:
-    """Does the run or one stage of it.
+    """Does the run or one stage of it; `functions` are those of `gptfl.engine.execute`.
 
     Shows how it goes on standard error, and what came of it on standard output.
     """
@@ -49,7 +53,7 @@ def run_file(
         run = with_workers(run, workers)
     folder = file.absolute().parent
     opened = _open_store(run, store, folder, telemetry)
-    other_hands = _other_hands(run, file, broker, store)
+    other_hands = {**_other_hands(run, file, broker, store), **(functions or {})}
     if only is not None:
         work = partial(_one_stage, run, only, opened, folder, functions=other_hands)
     else:

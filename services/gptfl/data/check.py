@@ -10,6 +10,8 @@ from gptfl.data.functions import check_function
 from gptfl.errors import DataError, SpecError
 from gptfl.freshness import local_path
 from gptfl.spec.data import DataFormat, DatasetSpec
+from gptfl.spec.evaluation import Baseline
+from gptfl.spec.federation import ClientSpec
 from gptfl.spec.run import GPTFLRun, RunSpec
 
 BUILTIN = ("sklearn://digits",)
@@ -30,13 +32,14 @@ _SPLIT = re.compile(r"\w+(\.\w+)*(\[(-?[\d_]+%?)?:(-?[\d_]+%?)?\])?")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def check_run(run: GPTFLRun, folder: Path) -> None:
+def check_run(run: GPTFLRun, folder: Path, *, clients_are_here: bool = True) -> None:
     """Raises for what a run names and what can be seen to be wrong or missing before it starts.
 
     Looks at the data sets and at the functions named as `module:function`; opens and runs none.
-    `folder` is where relative paths start.
+    `folder` is where relative paths start. The data of clients that are elsewhere are theirs to
+    look at.
     """
-    for field, dataset in datasets(run.spec):
+    for field, dataset in datasets(run.spec, clients_are_here=clients_are_here):
         check_dataset(dataset, run.spec.task.labels, folder, field)
     agreement = run.spec.generation.filters.agreement
     functions = {
@@ -48,14 +51,31 @@ def check_run(run: GPTFLRun, folder: Path) -> None:
             check_function(function, folder, field)
 
 
-def datasets(spec: RunSpec) -> Iterator[tuple[str, DatasetSpec]]:
-    """Every data set that a run names, behind its path in the file."""
+def datasets(spec: RunSpec, *, clients_are_here: bool = True) -> Iterator[tuple[str, DatasetSpec]]:
+    """Every data set that a run opens in this process, behind its path in the file."""
     federation = spec.federation
-    if federation.simulation is not None:
+    is_pooled = Baseline.CENTRALISED in spec.evaluation.baselines
+    if federation.simulation is not None and (clients_are_here or is_pooled):
         yield "spec.federation.simulation.dataset", federation.simulation.dataset
-    for index, client in enumerate(federation.clients or ()):
-        yield f"spec.federation.clients[{index}].data", client.data
+    if clients_are_here:
+        for index, client in enumerate(federation.clients or ()):
+            field = f"spec.federation.clients[{index}].data"
+            yield field, data_of(client, field)
     yield "spec.evaluation.dataset", spec.evaluation.dataset
+
+
+def data_of(client: ClientSpec, field: str) -> DatasetSpec:
+    """What a client holds, for a process that has to open it.
+
+    Raises SpecError when the client brings its own.
+    """
+    if client.data is None:
+        raise SpecError.of(
+            field,
+            f"is not set, so {client.name} joins over the network with data of its own; use "
+            "'gptfl aggregate' in place of 'gptfl run'",
+        )
+    return client.data
 
 
 def check_dataset(spec: DatasetSpec, labels: Sequence[str], folder: Path, field: str) -> None:

@@ -5,19 +5,21 @@ stock Flower SuperNode: how to train comes with each message, and what the clien
 data comes through one small protocol.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import Mod
 from torch import nn
 
 from gptfl.data.images import ImageSet
 from gptfl.errors import DataError
 from gptfl.federation.arrays import decode, encode
 from gptfl.federation.orders import Orders, proximal_mu
+from gptfl.federation.presence import Presence, Question
 from gptfl.federation.replies import EXAMPLES, TRAIN_ACCURACY, TRAIN_LOSS
 from gptfl.federation.warm import WarmModel
 from gptfl.models.training import Epoch, Recipe, make_optimizer, train_epoch
@@ -29,18 +31,34 @@ class ClientData(Protocol):
     @property
     def name(self) -> str: ...
 
+    def __len__(self) -> int: ...
+
+    def label_counts(self, classes: int) -> list[int] | None:
+        """Samples of each of `classes` labels; None when that stays with the client."""
+
     def samples(self) -> ImageSet:
         """Its images with labels, on the CPU; asked for at each turn and let go after it."""
 
 
-def make_client_app(module: nn.Module, data_of: Callable[[Context], ClientData]) -> ClientApp:
+def make_client_app(
+    module: nn.Module, data_of: Callable[[Context], ClientData], mods: Sequence[Mod] = ()
+) -> ClientApp:
     """An app that trains `module` on what `data_of` gives for a context.
 
     `module` keeps its place in memory; each message brings the weights to begin with. A reply
-    holds the weights after training and `num-examples`, `train-loss`, `train-accuracy`.
+    holds the weights after training and `num-examples`, `train-loss`, `train-accuracy`. Asked who
+    it is, it says its name, how many samples it has, and their labels if it may. `mods` are
+    Flower's: what stands around each turn.
     """
-    app = ClientApp()
+    app = ClientApp(mods=list(mods))
     model = WarmModel(module)
+
+    @app.query()
+    def who(message: Message, context: Context) -> Message:
+        data = data_of(context)
+        counts = data.label_counts(Question.of(message.content).classes)
+        answer = Presence(data.name, len(data), counts)
+        return Message(answer.to_content(), reply_to=message)
 
     @app.train()
     def train(message: Message, context: Context) -> Message:

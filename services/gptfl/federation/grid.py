@@ -79,8 +79,9 @@ class InProcessGrid(Grid):
 
     def _number(self, message: Message) -> str:
         self._count += 1
-        number_message(message, str(self._count))
-        return str(self._count)
+        if not message.metadata.message_id:
+            number_message(message, str(self._count))
+        return message.metadata.message_id
 
     def _call(self, message: Message) -> Message:
         node = message.metadata.dst_node_id

@@ -22,10 +22,17 @@ class Intake:
     """Lets good replies through, one at a time, and keeps of each only its numbers."""
 
     def __init__(
-        self, sent: Weights, bounds: Mapping[int, int], trained: Collection[str], minimum: int
+        self,
+        sent: Weights,
+        bounds: Mapping[int, int],
+        trained: Collection[str],
+        minimum: int,
+        names: Sequence[str],
     ) -> None:
-        """`bounds` are the most samples of each node of the round; `minimum` replies are needed."""
+        """`bounds` are the most samples of each node of the round; `minimum` replies are needed;
+        node i + 1 is called `names[i]`."""
         self._sent = sent
+        self._names = names
         self.bounds = bounds
         self._minimum = minimum
         self.diversity = GradientDiversity(sent, trained)
@@ -70,7 +77,8 @@ class Intake:
     def _refuse(self, node: int, refusal: Refusal, reason: str) -> None:
         self.refused[refusal] += 1
         self.complaint = reason or refusal.value
-        _LOG.warning("the reply of node %d is refused: %s %s", node, refusal.value, reason)
+        said = f" ({reason})" if reason else ""
+        _LOG.warning("no use of client %s: %s%s", self._names[node - 1], refusal.value, said)
 
     def _count(self, update: Update) -> None:
         self.replied += 1

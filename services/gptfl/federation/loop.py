@@ -18,9 +18,10 @@ from flwr.serverapp.strategy import Strategy
 
 from gptfl.errors import GPTFLError, StageError
 from gptfl.federation.arrays import Weights, as_dtype, decode, encode
+from gptfl.federation.flower import number_message
 from gptfl.federation.grid import RoundGrid
 from gptfl.federation.intake import Intake, TooFewRepliesError
-from gptfl.federation.orders import Orders
+from gptfl.federation.orders import Orders, task_name
 from gptfl.federation.replies import payload_bytes
 from gptfl.federation.results import RoundRecord
 from gptfl.federation.selection import select
@@ -46,6 +47,10 @@ class Plan:
     trained: frozenset[str]
     """The weights that clients move; the others are buffers."""
     seed: int
+    key: str
+    """Of the artifact; tells this federation's tasks from those of any other."""
+    timeout: float | None = None
+    """Seconds after which a round goes on with the replies that it has; None waits for all."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +80,20 @@ def run_rounds(
     *,
     judge: Judge,
     commit: Commit,
+    late_replies: Callable[[], int] = lambda: 0,
 ) -> FederationState:
     """Does the rounds that `state` lacks; `commit` gets the state after each.
 
+    `late_replies` says how many replies have come so far when their round was over.
     Raises StageError when a strategy fails, when the model diverges, or when not one round had
     enough good replies.
     """
     restore(strategy, state.strategy)
     while state.round < plan.rounds:
         with about(round=state.round + 1):
+            before = late_replies()
             state = next_round(plan, grid, strategy, state, judge)
+            state = _with_late(state, late_replies() - before)
             commit(state)
     if not any(record.aggregated for record in state.records):
         refused = sum(sum(record.refused.values()) for record in state.records)
@@ -105,7 +114,7 @@ def next_round(
     able = [index for index, samples in enumerate(plan.samples) if samples]
     nodes = [index + 1 for index in select(able, plan.per_round, plan.seed, number)]
     bounds = {node: plan.samples[node - 1] for node in nodes}
-    intake = Intake(state.weights, bounds, plan.trained, plan.minimum_replies)
+    intake = Intake(state.weights, bounds, plan.trained, plan.minimum_replies, plan.clients)
     weights, bytes_sent = _train(plan, grid, strategy, state, intake)
     if weights is None:
         restore(strategy, state.strategy)
@@ -149,8 +158,9 @@ def _train(
             for message in messages:
                 orders = Orders(number, _client_seed(plan, number, message), plan.local)
                 message.content = RecordDict({**message.content, Orders.KEY: orders.to_record()})
+                number_message(message, _task(plan, number, message))
             sent = sum(payload_bytes(message.content) for message in messages)
-            replies = grid.send_and_receive(messages)
+            replies = grid.send_and_receive(messages, timeout=plan.timeout)
             good = intake.good(replies, [message.metadata.dst_node_id for message in messages])
             arrays, _ = strategy.aggregate_train(number, good)
     except TooFewRepliesError:
@@ -169,6 +179,12 @@ def _train(
 def _client_seed(plan: Plan, number: int, message: Message) -> int:
     """A client's own seed of a round, whoever else takes part."""
     return derive_seed(plan.seed, "client", plan.clients[message.metadata.dst_node_id - 1], number)
+
+
+def _task(plan: Plan, number: int, message: Message) -> str:
+    """A name for ever: who has done this task already, for an aggregator that was killed before
+    it could commit the round, needs not do it again."""
+    return task_name(plan.key, str(number), plan.clients[message.metadata.dst_node_id - 1])
 
 
 def _ordered(messages: Iterable[Message], known: Iterable[int], strategy: str) -> list[Message]:
@@ -217,6 +233,13 @@ def _seeded_globals(seed: int) -> Iterator[None]:
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])
+
+
+def _with_late(state: FederationState, late: int) -> FederationState:
+    if not late:
+        return state
+    last = state.records[-1].model_copy(update={"late": late})
+    return replace(state, records=(*state.records[:-1], last))
 
 
 def _finite(value: float) -> float | None:

@@ -33,6 +33,11 @@ class Orders:
         return cls(cast("int", record["round"]), cast("int", record["seed"]), local)
 
 
+def task_name(key: str, what: str, client: str) -> str:
+    """What a task of the federation that makes the artifact `key` is called, in any process."""
+    return f"{key[:16]}/{what}/{client}"
+
+
 def proximal_mu(content: RecordDict) -> float:
     """FedProx's pull, which Flower's strategy writes into its own settings; 0 without one."""
     for record in content.config_records.values():

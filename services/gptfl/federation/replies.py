@@ -9,12 +9,22 @@ from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
 from gptfl.federation.arrays import Weights, decode, dtype_name
+from gptfl.federation.flower import NoReply
 from gptfl.federation.results import Refusal
 
 EXAMPLES = "num-examples"
 """The metric that says on how many samples a client has trained; Flower's own name for it."""
 TRAIN_LOSS = "train-loss"
 TRAIN_ACCURACY = "train-accuracy"
+
+
+_WITHOUT_REPLY: dict[int, Refusal] = {
+    NoReply.DISCONNECTED: Refusal.DISCONNECTED,
+    NoReply.STRAGGLER: Refusal.STRAGGLER,
+    NoReply.TOO_LARGE: Refusal.TOO_LARGE,
+    NoReply.MALFORMED: Refusal.MALFORMED,
+}
+"""What the error codes of a grid mean."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,7 @@ def examine(reply: Message, sent: Weights, most_examples: int) -> Update | Refus
     `sent` are the weights that the client was given, `most_examples` the samples it can have.
     """
     if reply.has_error():
-        return Refusal.ERROR
+        return _WITHOUT_REPLY.get(reply.error.code, Refusal.ERROR)
     content = reply.content
     arrays = list(content.array_records.values())
     records = list(content.metric_records.values())

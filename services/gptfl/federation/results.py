@@ -15,8 +15,14 @@ class Refusal(StrEnum):
 
     NO_REPLY = "NoReply"
     """None came."""
+    STRAGGLER = "Straggler"
+    """The client was still at work when the round's time was up."""
+    DISCONNECTED = "Disconnected"
+    """The client was not there when the round's time was up."""
     ERROR = "Error"
     """The client could not do what it was asked."""
+    TOO_LARGE = "TooLarge"
+    """Larger than a reply may be; it was not fetched."""
     MALFORMED = "Malformed"
     """A part is missing, twice there, or not what it says it is."""
     NAMES = "Names"
@@ -32,12 +38,16 @@ class Refusal(StrEnum):
 
 
 class ClientSummary(SpecModel):
-    """One client and what it holds."""
+    """One client and what it says that it holds."""
 
     name: str
     samples: int
-    label_counts: list[int]
-    """Samples of each label, in the order of the task's labels."""
+    """0 for one that had not come when the federation began without it."""
+    label_counts: list[int] | None
+    """Samples of each label, in the order of the task's labels; None when it keeps them to
+    itself."""
+    joined: bool = True
+    """Whether it was there when the federation began."""
 
 
 class RoundRecord(SpecModel):
@@ -68,6 +78,8 @@ class RoundRecord(SpecModel):
     """Payload to the clients."""
     bytes_received: int = 0
     """Payload from the clients, refused replies included."""
+    late: int = 0
+    """Replies to earlier rounds that came in this one; not used."""
 
 
 class FederationHistory(SpecModel):

@@ -1,10 +1,11 @@
 """Stage 4: clients fine-tune the first weights in rounds; for the run and for each control."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from flwr.serverapp.strategy import Strategy
 from torch import nn
 
 from gptfl.data.images import ImageSet
@@ -14,7 +15,9 @@ from gptfl.federation.client import make_client_app
 from gptfl.federation.cohort import Share, make_clients
 from gptfl.federation.grid import InProcessGrid
 from gptfl.federation.loop import Judge, Judgement, Plan, begin, run_rounds
-from gptfl.federation.results import HISTORY, MODEL, ClientSummary, FederationHistory, RoundRecord
+from gptfl.federation.remote import RemoteClients
+from gptfl.federation.results import HISTORY, MODEL, FederationHistory, RoundRecord
+from gptfl.federation.rollcall import RollCall, Roster, roster_from_bytes, roster_to_bytes
 from gptfl.federation.state import FederationState
 from gptfl.federation.strategies import make_strategy
 from gptfl.federation.warm import WarmModel
@@ -27,41 +30,93 @@ from gptfl.spec.sections import FederationSection, Pooling, Start
 from gptfl.store import Artifact, Workspace
 
 CHECKPOINT = "state"
+ROSTER = "clients"
 
 
 def run(
-    section: FederationSection, inputs: Mapping[str, Artifact], workspace: Workspace
+    section: FederationSection,
+    inputs: Mapping[str, Artifact],
+    workspace: Workspace,
+    *,
+    remote: RemoteClients | None = None,
 ) -> dict[str, float]:
-    """Leaves `model.safetensors` and `history.json`; resumes from the last finished round."""
+    """Leaves `model.safetensors` and `history.json`; resumes from the last finished round.
+
+    The clients are in this process unless there are `remote` ones; what is pooled is here always.
+    """
     torch.set_num_threads(section.compute_threads)
     strategy = make_strategy(_strategy_spec(section))
     test = open_dataset(
         section.test, section.task.labels, workspace.folder, field="spec.evaluation.dataset"
     ).images(section.task.image)
-    clients = make_clients(section, workspace)
+    if section.pooling is Pooling.CENTRALISED:
+        remote = None
+    shares = [] if remote else make_clients(section, workspace.folder)
     module = _first_model(section, inputs, workspace)
+    clients = remote or _in_process(module, shares)
+    roster = _roster(section, clients, workspace, timeout=_join_timeout(section, remote))
     model = WarmModel(module)
     judge = _judge(model, test, len(section.task.labels))
-    plan = _plan(section, clients, model, workspace.derive_seed("federation"))
-    grid = InProcessGrid(
-        make_client_app(module, lambda context: clients[context.node_id - 1]),
-        range(1, len(clients) + 1),
-    )
-    saved = workspace.load_checkpoint(CHECKPOINT)
-    if saved is not None:
-        state = FederationState.from_bytes(saved)
-    else:
-        weights = {name: np.array(values) for name, values in model.weights().items()}
-        state = begin(weights, strategy, judge)
+    plan = _plan(section, roster, model, workspace)
+    state = _first_state(model, strategy, judge, workspace)
     _report(workspace, plan, state)
 
     def commit(reached: FederationState) -> None:
         workspace.save_checkpoint(CHECKPOINT, reached.to_bytes())
         _report(workspace, plan, reached)
 
-    state = run_rounds(plan, grid, strategy, state, judge=judge, commit=commit)
-    summaries = _summaries(clients, len(section.task.labels))
-    return _leave(workspace, state, summaries, section.pooling)
+    late = clients.late_replies
+    state = run_rounds(
+        plan, clients.grid, strategy, state, judge=judge, commit=commit, late_replies=late
+    )
+    return _leave(workspace, state, roster, section.pooling)
+
+
+def _in_process(module: nn.Module, shares: Sequence[Share]) -> RemoteClients:
+    """Clients that are called in turn, all with one warm model."""
+    app = make_client_app(module, lambda context: shares[context.node_id - 1])
+    grid = InProcessGrid(app, range(1, len(shares) + 1))
+    return RemoteClients(grid, tuple(share.name for share in shares))
+
+
+def _join_timeout(section: FederationSection, remote: RemoteClients | None) -> float | None:
+    """Clients in this process answer when they are asked."""
+    return section.federation.join_timeout_seconds if remote else 0
+
+
+def _roster(
+    section: FederationSection,
+    clients: RemoteClients,
+    workspace: Workspace,
+    *,
+    timeout: float | None,
+) -> Roster:
+    """The clients and what they hold; asked for once, so that a process that comes back after a
+    kill needs not have all of them there again."""
+    saved = workspace.load_checkpoint(ROSTER)
+    if saved is not None:
+        return roster_from_bytes(saved)
+    roll_call = RollCall(
+        key=workspace.key,
+        names=clients.names,
+        classes=len(section.task.labels),
+        minimum=_minimum_replies(section),
+        timeout=timeout,
+    )
+    roster = roll_call.call(clients.grid)
+    workspace.save_checkpoint(ROSTER, roster_to_bytes(roster))
+    return roster
+
+
+def _first_state(
+    model: WarmModel, strategy: Strategy, judge: Judge, workspace: Workspace
+) -> FederationState:
+    """Where an interrupted attempt has got to, or the state before the first round."""
+    saved = workspace.load_checkpoint(CHECKPOINT)
+    if saved is not None:
+        return FederationState.from_bytes(saved)
+    weights = {name: np.array(values) for name, values in model.weights().items()}
+    return begin(weights, strategy, judge)
 
 
 def _strategy_spec(section: FederationSection) -> StrategySpec:
@@ -92,19 +147,28 @@ def _first_model(
     return module.to(device)
 
 
-def _plan(section: FederationSection, clients: list[Share], model: WarmModel, seed: int) -> Plan:
+def _plan(
+    section: FederationSection, roster: Roster, model: WarmModel, workspace: Workspace
+) -> Plan:
     federation = section.federation
     pooled = section.pooling is Pooling.CENTRALISED
     return Plan(
-        clients=tuple(client.name for client in clients),
-        samples=tuple(len(client) for client in clients),
-        per_round=len(clients) if pooled else federation.clients_per_round or len(clients),
+        clients=tuple(client.name for client in roster),
+        samples=tuple(client.samples for client in roster),
+        per_round=len(roster) if pooled else federation.clients_per_round or len(roster),
         rounds=federation.rounds,
-        minimum_replies=1 if pooled else federation.minimum_replies,
-        local=pooled_local(federation, len(clients[0])) if pooled else federation.local,
+        minimum_replies=_minimum_replies(section),
+        local=pooled_local(federation, roster[0].samples) if pooled else federation.local,
         trained=model.trained,
-        seed=seed,
+        seed=workspace.derive_seed("federation"),
+        key=workspace.key,
+        timeout=federation.round_timeout_seconds,
     )
+
+
+def _minimum_replies(section: FederationSection) -> int:
+    pooled = section.pooling is Pooling.CENTRALISED
+    return 1 if pooled else section.federation.minimum_replies
 
 
 def pooled_local(federation: FederationSpec, samples: int) -> LocalSpec:
@@ -151,6 +215,7 @@ def round_metrics(record: RoundRecord) -> dict[str, float]:
         "selected": len(record.selected),
         "replied": record.replied,
         "refused": sum(record.refused.values()),
+        "late": record.late,
         "bytes_sent": record.bytes_sent,
         "bytes_received": record.bytes_received,
     }
@@ -159,27 +224,18 @@ def round_metrics(record: RoundRecord) -> dict[str, float]:
     return {name: float(value) for name, value in (known | refused).items()}
 
 
-def _summaries(clients: list[Share], classes: int) -> list[ClientSummary]:
-    return [
-        ClientSummary(
-            name=client.name,
-            samples=len(client),
-            label_counts=np.bincount(client.labels(), minlength=classes).tolist(),
-        )
-        for client in clients
-    ]
-
-
 def _leave(
     workspace: Workspace,
     state: FederationState,
-    clients: list[ClientSummary],
+    roster: Roster,
     pooling: Pooling,
 ) -> dict[str, float]:
     """Writes the artifact's files and sums up."""
     tensors = {name: torch.from_numpy(np.array(values)) for name, values in state.weights.items()}
     workspace.write(MODEL, weights_to_bytes(tensors))
-    workspace.write_model(HISTORY, FederationHistory(clients=clients, rounds=list(state.records)))
+    workspace.write_model(
+        HISTORY, FederationHistory(clients=list(roster), rounds=list(state.records))
+    )
     if pooling is Pooling.FEDERATED:  # what is in one place goes nowhere
         workspace.bytes_sent = sum(record.bytes_sent for record in state.records)
         workspace.bytes_received = sum(record.bytes_received for record in state.records)
@@ -190,7 +246,7 @@ def _leave(
         "initial_accuracy": first.accuracy,
         "rounds": float(state.round),
         "seconds_per_round": state.seconds / state.round,
-        "clients": float(len(clients)),
+        "clients": float(len(roster)),
         "refused": float(sum(sum(record.refused.values()) for record in state.records)),
     }
     return metrics if last.loss is None else metrics | {"loss": last.loss}

@@ -19,6 +19,9 @@ MOST_LABELS_WITH_COUNTS = 24
 
 REASONS = {
     Refusal.NO_REPLY: "No reply came",
+    Refusal.STRAGGLER: "Still at work when the round’s time was up",
+    Refusal.DISCONNECTED: "Not there when the round’s time was up",
+    Refusal.TOO_LARGE: "Larger than a reply may be",
     Refusal.ERROR: "The client could not do what it was asked",
     Refusal.MALFORMED: "A part is missing, twice there, or not what it says it is",
     Refusal.NAMES: "Not the model’s weights by name",
@@ -84,15 +87,17 @@ def _words(history: FederationHistory, *, simulated: bool) -> str:
     chosen = max((len(record.selected) for record in history.rounds), default=0)
     part = "all of them" if chosen == len(history.clients) else f"{count(chosen)} of them"
     kind = "simulated client" if simulated else "client"
+    away = sum(not client.joined for client in history.clients)
+    without = f" {counted(away, 'client')} had not come when it began." if away else ""
     return (
         f"{counted(len(history.clients), kind)} hold {counted(samples, 'private sample')}; "
-        f"{part} took part in each round. Only weights travelled, never a sample."
+        f"{part} took part in each round. Only weights travelled, never a sample.{without}"
     )
 
 
 def _distribution(shown: Sequence[ClientSummary], labels: Sequence[str], of: int) -> Figure:
     with_counts = len(labels) <= MOST_LABELS_WITH_COUNTS
-    most = max((n for client in shown for n in client.label_counts), default=0) or 1
+    most = max((n for client in shown for n in client.label_counts or ()), default=0) or 1
     cells = [
         [
             Cell(
@@ -103,12 +108,15 @@ def _distribution(shown: Sequence[ClientSummary], labels: Sequence[str], of: int
             )
             if n
             else None
-            for label, n in zip(labels, client.label_counts, strict=True)
+            for label, n in zip(labels, client.label_counts or [0] * len(labels), strict=True)
         ]
         for client in shown
     ]
     names = [client.name for client in shown]
     caption = f"The first {len(shown)} of {count(of)} clients." if of > len(shown) else ""
+    silent = sum(client.label_counts is None for client in shown)
+    if silent:
+        caption += f" {counted(silent, 'row')} empty: only the client knows its labels."
     return Figure(
         chart=heat_map(
             cells,
@@ -118,14 +126,20 @@ def _distribution(shown: Sequence[ClientSummary], labels: Sequence[str], of: int
             row_height=_row_height(len(shown)),
         ),
         box=heat_map_box(names, labels, 24 if with_counts else 7),
-        caption=caption,
+        caption=caption.strip(),
         table=Table(
             ("Client", *labels),
-            tuple((c.name, *(count(n) for n in c.label_counts)) for c in shown),
+            tuple((c.name, *_counts(c, len(labels))) for c in shown),
         )
         if with_counts
         else None,
     )
+
+
+def _counts(client: ClientSummary, labels: int) -> list[str]:
+    if client.label_counts is None:
+        return ["–"] * labels
+    return [count(n) for n in client.label_counts]
 
 
 def _sizes(shown: Sequence[ClientSummary]) -> Figure:
@@ -145,10 +159,11 @@ def _row_height(rows: int) -> int:
 
 
 def _quantiles(found: Sequence[ClientSummary], turns: Counter[str]) -> Table:
+    told = [client.label_counts for client in found if client.label_counts is not None]
     measures: list[tuple[str, list[float], int]] = [
         ("Samples", [float(client.samples) for client in found], 0),
-        ("Labels present", [float(sum(n > 0 for n in c.label_counts)) for c in found], 0),
-        ("Effective labels", [effective_labels(c.label_counts) for c in found], 1),
+        ("Labels present", [float(sum(n > 0 for n in counts)) for counts in told], 0),
+        ("Effective labels", [effective_labels(counts) for counts in told], 1),
         ("Rounds taken part in", [float(turns[client.name]) for client in found], 0),
     ]
     return Table(
@@ -156,6 +171,7 @@ def _quantiles(found: Sequence[ClientSummary], turns: Counter[str]) -> Table:
         tuple(
             (name, *(f"{quantile(values, q):,.{digits}f}" for q in (0, 0.1, 0.5, 0.9, 1)))
             for name, values, digits in measures
+            if values
         ),
         note="Effective labels: how many equally frequent labels would be as varied.",
     )
@@ -189,6 +205,9 @@ def _refusal_words(history: FederationHistory) -> str:
     idle = sum(not record.aggregated for record in history.rounds if record.selected)
     words = f"{count(used)} of {counted(asked, 'reply', 'replies')} asked for were used"
     words += f" ({percent(used / asked)})." if asked and used < asked else "."
+    late = sum(record.late for record in history.rounds)
+    if late:
+        words += f" {counted(late, 'reply', 'replies')} came when the round was over."
     if idle:
         words += f" {counted(idle, 'round')} had too few good replies and left the model as it was."
     return words

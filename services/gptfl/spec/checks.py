@@ -235,7 +235,8 @@ def _training_data(spec: RunSpec) -> Iterator[tuple[str, DatasetSpec]]:
     if spec.federation.simulation is not None:
         yield "spec.federation.simulation.dataset", spec.federation.simulation.dataset
     for index, client in enumerate(spec.federation.clients or ()):
-        yield f"spec.federation.clients[{index}].data", client.data
+        if client.data is not None:
+            yield f"spec.federation.clients[{index}].data", client.data
 
 
 def _scheme(source: str) -> str:

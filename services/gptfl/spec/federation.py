@@ -117,8 +117,8 @@ class ClientSpec(SpecModel):
 
     name: ClientName
     """A DNS label, unique in the run."""
-    data: DatasetSpec
-    """Its private data."""
+    data: DatasetSpec | None = None
+    """Its private data, where it runs. Unset, the client joins with data of its own choice."""
     location: Annotated[ClientLocation, NOT_IN_KEY] = ClientLocation.CLUSTER
     """`Cluster`: a pod of the operator's. `Outside`: its owner starts `gptfl client join`."""
     volume_claim_name: Annotated[SubdomainName | None, NOT_IN_KEY] = None
@@ -138,6 +138,16 @@ class SimulationSpec(SpecModel):
     partitioner: PartitionerSpec = PartitionerSpec()
     """How it is dealt out."""
 
+
+class Transport(StrEnum):
+    """How messages get to clients in processes of their own."""
+
+    STREAM = "Stream"
+    FLOWER = "Flower"
+
+
+Patience = Annotated[int, Field(ge=1, le=604_800)]
+"""Seconds, up to a week."""
 
 _NO_CLIENTS = "has(self.clients) == has(self.simulation)"
 _CLIENT_COUNT = "(has(self.clients) ? size(self.clients) : self.simulation.clients)"
@@ -179,6 +189,15 @@ class FederationSpec(SpecModel):
     """Made-up clients. Exactly one of `clients` and `simulation` is set."""
     minimum_replies: Annotated[int, Field(ge=1, le=100_000)] = 1
     """A round with fewer good replies leaves the model as it was."""
+    round_timeout_seconds: Annotated[Patience | None, NOT_IN_KEY] = None
+    """Over the network: a round goes on without the replies that have not come by then; unset, it
+    waits for all of them."""
+    join_timeout_seconds: Annotated[Patience | None, NOT_IN_KEY] = None
+    """Over the network: the federation begins without the clients that have not come by then;
+    unset, it waits for all of them."""
+    transport: Annotated[Transport, NOT_IN_KEY] = Transport.STREAM
+    """Over the network: `Stream` is gptfl's own, `gptfl aggregate` and `gptfl client join`;
+    `Flower` a SuperLink and SuperNodes."""
     template: Annotated[PodTemplate | None, NOT_IN_KEY] = None
     """The aggregator's pod."""
     client_template: Annotated[PodTemplate | None, NOT_IN_KEY] = None

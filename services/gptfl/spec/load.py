@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from gptfl.errors import Problem, SpecError
 from gptfl.spec.base import NOT_IN_KEY, canonical
 from gptfl.spec.checks import check
+from gptfl.spec.data import DatasetSpec
 from gptfl.spec.document import parse_document, read_text
 from gptfl.spec.run import GROUP, KIND, VERSION, GPTFLRun
 from gptfl.spec.words import problems_of
@@ -45,17 +46,32 @@ def parse_run(source: str | Mapping[str, Any], *, name: str = "run") -> GPTFLRun
     return run
 
 
+def load_data(path: Path) -> DatasetSpec | GPTFLRun:
+    """What a YAML file says of a party's data: a data set, or a run that names each party's.
+
+    Raises SpecError that names every problem.
+    """
+    text = read_text(path)
+    value = parse_document(text, str(path))
+    if isinstance(value, Mapping) and value.get("kind") == KIND:
+        return parse_run(text, name=str(path))
+    if not isinstance(value, Mapping):
+        raise SpecError.of(str(path), "is no data set; begin with uri: or give a run's file")
+    try:
+        return DatasetSpec.model_validate_json(_as_json(value), strict=True, by_name=False)
+    except ValidationError as error:
+        raise SpecError(problems_of(error)) from error
+
+
 def dump_run(run: GPTFLRun) -> str:
     """The run as YAML with every default filled in; loads to an equal run."""
-    return yaml.safe_dump(_filled(run), sort_keys=False, allow_unicode=True, width=100)
+    return _yaml(_filled(run))
 
 
 def frozen_run(run: GPTFLRun) -> str:
     """The run as YAML with every default filled in, and without what says only how and where it
     is computed: the same for every run with the same results."""
-    return yaml.safe_dump(
-        _filled(run, keyed_only=True), sort_keys=False, allow_unicode=True, width=100
-    )
+    return _yaml(_filled(run, keyed_only=True))
 
 
 def _header_problems(value: Mapping[str, Any]) -> list[Problem]:
@@ -75,6 +91,14 @@ def _as_json(value: Mapping[str, Any]) -> str:
         return json.dumps(value)
     except (TypeError, ValueError) as error:
         raise SpecError.of("", f"the run holds something that YAML cannot: {error}") from error
+
+
+def _yaml(value: Any) -> str:
+    """Written by libyaml, ten times as fast as in Python."""
+    written: str = yaml.dump(
+        value, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=100
+    )
+    return written
 
 
 def _filled(value: Any, *, keyed_only: bool = False) -> Any:

@@ -74,6 +74,7 @@ class Toy:
             local=LocalSpec(),
             trained=frozenset({"point"}),
             seed=7,
+            key="toy",
         )
 
 

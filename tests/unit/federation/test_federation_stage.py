@@ -113,7 +113,7 @@ def test_two_runs_leave_the_same_files(store: Store, tmp_path: Path) -> None:
     assert one.files == other.files
 
 
-@pytest.mark.parametrize("moment", range(10))
+@pytest.mark.parametrize("moment", range(11))
 def test_killed_at_any_moment_and_resumed_it_leaves_the_same_files(
     moment: int, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,8 +139,9 @@ def test_killed_at_any_moment_and_resumed_it_leaves_the_same_files(
         count_down()
 
     monkeypatch.setattr(killed, "save_checkpoint", save_checkpoint)
-    # Four rounds report five times and save four times; the tenth moment is after the end.
-    if moment < 9:
+    # The roll call saves once, four rounds report five times and save four times; the eleventh
+    # moment is after the end.
+    if moment < 10:
         with pytest.raises(Killed):
             run(spec, {}, killed)
     else:

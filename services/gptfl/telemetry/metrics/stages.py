@@ -8,7 +8,10 @@ from gptfl.telemetry.metrics.base import Metric
 
 REFUSALS = (
     "NoReply",
+    "Straggler",
+    "Disconnected",
     "Error",
+    "TooLarge",
     "Malformed",
     "Names",
     "Shape",

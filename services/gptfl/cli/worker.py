@@ -12,6 +12,7 @@ from gptfl.generation.queue.stage import QueuedGeneration, queue_name
 from gptfl.spec.load import load_run
 from gptfl.spec.run import GPTFLRun
 from gptfl.store import open_store
+from gptfl.telemetry.context import about
 from gptfl.telemetry.process import Telemetry
 
 
@@ -49,7 +50,9 @@ def work(
     assert queue is not None
     watch = WorkerMetrics(telemetry.registry, queue)
     worker = ShardWorker(opened, folder, concurrency=concurrency, watch=watch)
-    WorkerProcess(worker, broker, queue, leave_after=leave_after, grace=grace).run()
+    process = WorkerProcess(worker, broker, queue, leave_after=leave_after, grace=grace)
+    with about(stage="generation", queue=queue):
+        process.run()
 
 
 def queued_generation(

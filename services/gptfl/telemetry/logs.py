@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr
 from datetime import UTC, datetime
@@ -48,8 +49,15 @@ def logged(form: LogFormat, level: str) -> Iterator[None]:
         if form is LogFormat.JSON:
             logging.captureWarnings(True)
             until_then.callback(logging.captureWarnings, False)
+            until_then.callback(setattr, threading, "excepthook", threading.excepthook)
+            threading.excepthook = _a_thread_died
             until_then.enter_context(redirect_stderr(_StrayLines()))
         yield
+
+
+def _a_thread_died(end: threading.ExceptHookArgs) -> None:
+    error = end.exc_value or end.exc_type()
+    logging.getLogger("gptfl").error("a thread has died", exc_info=error)
 
 
 def _handler(form: LogFormat) -> logging.Handler:

@@ -101,6 +101,17 @@ def test_whatever_is_written_to_standard_error_becomes_records(capsys: Captured)
     assert "FutureWarning: old way" in warning["message"]
 
 
+def test_the_end_of_a_thread_is_one_record(capsys: Captured) -> None:
+    with logged(LogFormat.JSON, "info"):
+        thread = threading.Thread(target=lambda: 1 // 0)
+        thread.start()
+        thread.join()
+
+    (record,) = records(capsys)
+    assert record["error"].startswith("ZeroDivisionError: ")
+    assert "traceback" in record
+
+
 @pytest.mark.parametrize("form", list(LogFormat))
 def test_passwords_in_addresses_are_left_out(form: LogFormat, capsys: Captured) -> None:
     with logged(form, "info"):

@@ -50,7 +50,8 @@ class FakeApi:
     @property
     def writes(self) -> list[tuple[str, str]]:
         """What was asked for that changes something."""
-        return [(method, path) for method, path in self.requests if method != "GET"]
+        reads = ("GET", "WATCH")
+        return [(method, path) for method, path in self.requests if method not in reads]
 
     # What the operator calls
 
@@ -75,6 +76,8 @@ class FakeApi:
             key = (*key[:2], given["metadata"]["name"])
             if key in self.objects:
                 raise ApiError(409, "AlreadyExists", f"{path} exists")
+            if "regarding" in given:  # the other API's names for the same things
+                given |= {"involvedObject": given["regarding"], "message": given["note"]}
             return copy.deepcopy(self.put(key[0], given))
         if method == "PUT":
             return self._replace(key, given)
@@ -181,6 +184,8 @@ class FakeApi:
         if one["kind"] != _KINDS[plural].kind:
             return False
         if namespace and one["metadata"]["namespace"] != namespace:
+            return False
+        if "fieldSelector" in query and one["type"] != "Warning":
             return False
         label = query.get("labelSelector")
         return label is None or label in one["metadata"].get("labels", {})

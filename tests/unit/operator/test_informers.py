@@ -208,8 +208,8 @@ def test_what_cannot_be_understood_ends_nothing(
 def test_what_is_not_wanted_is_not_kept(api: FakeApi) -> None:
     for kind in ("Pod", "Node"):
         about = {"kind": kind, "namespace": "lab", "name": "x", "uid": "u"}
-        event = {"metadata": {"name": kind.lower(), "namespace": "lab"}, "involvedObject": about}
-        api.put("events", event)
+        event = {"metadata": {"name": kind.lower(), "namespace": "lab"}, "type": "Warning"}
+        api.put("events", {**event, "involvedObject": about})
     watched = Watched(
         api, WARNINGS, is_wanted=lambda event: event["involvedObject"]["kind"] == "Pod"
     )

@@ -1,10 +1,12 @@
 """A run from its first visit to its end, and everything that comes in between."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from operator_world import NOON, UID, World, a_run, stamp
+from operator_world import NOON, SETTINGS, UID, World, a_run, component, stamp
 
+from gptfl.store.runs import StepState
 from gptfl_operator.model import EventType
 
 TYPES = [
@@ -276,8 +278,8 @@ def test_a_deadline_is_kubernetes_own() -> None:
 
 def test_a_client_that_fails_for_good_does_not_end_the_federation() -> None:
     world = World().up_to("aggregator")
-    clients = [thing for (kind, _), thing in world.things.items() if kind == "Job"]
-    client = next(c for c in clients if c["metadata"]["labels"].get("gptfl.io/client"))
+    clients = [t for (kind, _), t in world.things.items() if kind == "Job"]
+    client = next(job for job in clients if component(job) == "client")
     client["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
     world.settle()
 
@@ -317,13 +319,16 @@ def test_a_client_outside_gets_its_certificate_at_once_and_no_pod() -> None:
     assert "pets-aggregator" in world.names("Service")
 
     world.up_to("aggregator")
-    joined = [t for (k, _), t in world.things.items() if k == "Job" and "client" in t["metadata"]["name"]]
-    assert [job["metadata"]["labels"]["gptfl.io/client"] for job in joined] == ["south"]
+    joined = [t for (kind, _), t in world.things.items() if kind == "Job"]
+    clients = [job for job in joined if component(job) == "client"]
+    assert [job["metadata"]["labels"]["gptfl.io/client"] for job in clients] == ["south"]
 
 
 def test_a_revoked_client_is_on_the_list_and_has_no_pod() -> None:
     world = World().up_to("aggregator")
-    world.things["Secret", "pets-client-client-1"]["metadata"]["labels"]["gptfl.io/revoked"] = "true"
+    world.things["Secret", "pets-client-client-1"]["metadata"]["labels"]["gptfl.io/revoked"] = (
+        "true"
+    )
     world.settle()
 
     assert world.things["ConfigMap", "pets-admission"]["data"]["revoked"] == "client-1\n"
@@ -384,7 +389,9 @@ def test_the_time_of_a_condition_moves_only_with_its_status() -> None:
 def test_progress_is_told_in_coarse_parts() -> None:
     world = World().up_to("generation")
     world.later(100)
-    world.says("generation", state="Running", done=101, total=400, unit="images", started=NOON)
+    world.says(
+        "generation", state=StepState.RUNNING, done=101, total=400, unit="images", started=NOON
+    )
     world.settle()
     stage = world.run["status"]["stages"][1]
     assert stage["progress"] == {"done": 100, "total": 400, "unit": "images", "etaSeconds": 296}
@@ -392,14 +399,16 @@ def test_progress_is_told_in_coarse_parts() -> None:
 
     before = len(world.writes)
     world.later(5)
-    world.says("generation", state="Running", done=119, total=400, unit="images", started=NOON)
+    world.says(
+        "generation", state=StepState.RUNNING, done=119, total=400, unit="images", started=NOON
+    )
     world.visit()
     assert len(world.writes) == before
 
 
 def test_what_the_processes_say_of_an_older_spec_is_not_heard() -> None:
     world = World().up_to("generation")
-    world.says("generation", state="Running", done=1, total=2, unit="images", started=NOON)
+    world.says("generation", state=StepState.RUNNING, done=1, total=2, unit="images", started=NOON)
     world.change(seed=3)
     world.settle()
 
@@ -430,10 +439,6 @@ def test_later_objects_are_evidence_of_earlier_stages() -> None:
 
 
 def test_without_a_broker_one_pod_draws() -> None:
-    from dataclasses import replace
-
-    from operator_world import SETTINGS
-
     world = World(settings=replace(SETTINGS, broker=None)).up_to("generation")
 
     assert sorted(world.components()) == ["generation", "prompts"]

@@ -1,0 +1,1 @@
+"""Builders: from typed input to objects of Kubernetes; they touch nothing."""

@@ -120,9 +120,10 @@ class CertificateUse(StrEnum):
 class CertificateRequest:
     """A Secret with a key that somebody has to make, since a decision has no dice.
 
-    `AUTHORITY`: `ca.crt`, `ca.key`. `SERVER`: `ca.crt`, `tls.crt`, `tls.key`. `CLIENT`: the same,
+    The keys of its data are the files that `gptfl pki` writes. `AUTHORITY`: `ca.crt`, `ca.key`.
+    `SERVER`: `ca.crt`, `server.crt`, `server.key`. `CLIENT`: `ca.crt`, `client.crt`, `client.key`
     and `token`, whose SHA-256 in hex becomes the Secret's annotation `TOKEN_DIGEST`. The last two
-    are signed by `authority`, and go out after it."""
+    are signed by `authority`, and made after it."""
 
     use: CertificateUse
     secret: Object

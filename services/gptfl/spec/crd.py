@@ -56,7 +56,14 @@ def crd() -> dict[str, Any]:
 def crd_yaml() -> str:
     """The CustomResourceDefinition as YAML."""
     header = "# Derived from services/gptfl/spec by `make generate`; change the types, not this.\n"
-    return header + yaml.safe_dump(crd(), sort_keys=False, allow_unicode=True, width=100)
+    return header + yaml.dump(crd(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Plain(yaml.SafeDumper):
+    """Without anchors: not all that reads a CRD knows them, and people least of all."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 def _root() -> Schema:

@@ -164,14 +164,18 @@ def _members(
         raise NotStructuralError(f"an object must say what it holds: {node}")
 
 
-def _sparse(default: Any, made: Schema) -> Any:
-    """The default without what the fields' own defaults say: the server fills those in itself."""
+def _sparse(default: Any, made: Schema, *, whole: bool = False) -> Any:
+    """The default without what the fields' own defaults say: the server fills those in itself. But
+    it holds a default to the object's rules before it does so, and those want to read all fields.
+    """
     if not isinstance(default, Mapping) or "properties" not in made:
         return default
+    whole = whole or VALIDATIONS in made
+    members = made["properties"]
     return {
-        name: _sparse(value, made["properties"][name])
+        name: _sparse(value, members[name], whole=whole)
         for name, value in default.items()
-        if value is not None and value != filled_default(made["properties"][name])
+        if value is not None and (whole or value != filled_default(members[name]))
     }
 
 

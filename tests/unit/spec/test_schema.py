@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from gptfl.spec.base import SpecModel
 from gptfl.spec.crd import crd
@@ -40,6 +40,17 @@ class Colour(StrEnum):
     BLUE = "Blue"
 
 
+class Ruled(SpecModel):
+    """A part with a rule."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [{"rule": "self.size > self.inner.size"}]}
+    )
+    size: int = 4
+    inner: Inner = Inner()
+    unset: Inner | None = None
+
+
 class Outer(SpecModel):
     """A whole
     on two lines."""
@@ -53,6 +64,7 @@ class Outer(SpecModel):
     """Another part."""
     unset: Inner | None = None
     switched: Inner | None = Inner()
+    ruled: Ruled = Ruled()
     parts: list[Sized] = Field(default=[])
     pair: tuple[float, float] = (0.0, 1.0)
     unique: Annotated[set[str], Field(max_length=3, default=set())]
@@ -94,6 +106,11 @@ def test_a_default_says_only_what_the_parts_own_defaults_do_not() -> None:
     assert member("other")["default"] == {"size": 5}
     assert filled_default(member("other")) == {"size": 5}
     assert filled_default(member("plain")) == {"size": 3}
+
+
+def test_a_default_that_a_rule_reads_says_all() -> None:
+    # The API server holds the default to the rule before it fills in the fields.
+    assert member("ruled")["default"] == {"size": 4, "inner": {"size": 3}}
 
 
 def test_null_is_unset_or_off() -> None:

@@ -40,7 +40,12 @@ def console(*, err: bool = False) -> "Console":
 
 
 def local(uri: str) -> str:
-    """A path as the reader would type it: relative where it lies below the working folder."""
+    """A path as the reader would type it: relative where it lies below the working folder.
+
+    What lies elsewhere, as `s3://…` says, keeps its address.
+    """
+    if "://" in uri and not uri.startswith("file://"):
+        return uri
     path = Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else Path(uri)
     try:
         return str(path.relative_to(Path.cwd()))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cli_world import RUN, Gptfl
 
+from gptfl.cli.output import local
 from gptfl.cli.run import with_workers
 from gptfl.spec.base import canonical_json
 from gptfl.spec.load import parse_run
@@ -162,3 +163,13 @@ def test_the_number_of_workers_changes_no_key() -> None:
     for one, many in zip(plan(run), plan(with_workers(run, 7)), strict=True):
         assert canonical_json(one.section) == canonical_json(many.section)
     assert with_workers(run, 7).spec.generation.workers == 7
+
+
+def test_an_address_in_a_bucket_is_shown_as_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert local("s3://bucket/run/artifacts") == "s3://bucket/run/artifacts"
+    assert local((tmp_path / "store" / "a b").as_uri()) == "store/a b"
+    assert local("/elsewhere") == "/elsewhere"

@@ -4,8 +4,11 @@ A shard is drawn the same wherever it is drawn, so a queue may hand it to any wo
 """
 
 import inspect
+import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +23,8 @@ from gptfl.spec.generation import GenerationSpec
 
 ENCODED_AT_ONCE = 16
 """Prompts that go through the text encoders together."""
+
+THREAD_NAME = "gptfl-drawing"
 
 Heard = Callable[[int], None]
 """Told how many more images have been drawn."""
@@ -152,27 +157,85 @@ def draw_shard(
     a batch of another size has other low bits. Raises StageError when one image does not fit, and
     ModelError when the pipeline refuses.
     """
-    prompts = list(dict.fromkeys(item.prompt for item in items))
-    embedded = painter.encode(prompts)
-    row = {prompt: index for index, prompt in enumerate(prompts)}
-    size, one_guidance = painter.spec.batch_size, not painter.family.guidance_by_image
+    sheet = _prepare(painter, items)
     drawn: dict[int, Sample] = {}
-    for batch in batches(items, size, one_guidance=one_guidance):
-        start = 0
-        while start < len(batch):
-            piece = batch[start : start + painter.largest]
-            chosen = [items[position] for position in piece]
-            rows = torch.tensor([row[item.prompt] for item in chosen])
-            images = _fitting(painter, chosen, {n: t[rows] for n, t in embedded.items()})
-            if images is None:
-                continue
-            drawn.update(
-                (position, Sample(items[position], encode_png(image)))
-                for position, image in zip(piece, images, strict=True)
-            )
-            start += len(piece)
-            heard(len(piece))
+    for batch in sheet.batches:
+        drawn |= _draw_batch(painter, sheet, batch, heard)
     return [drawn[position] for position in range(len(items))]
+
+
+def draw_together(
+    painters: Sequence[Painter], items: Sequence[Item], compute_threads: int
+) -> list[Sample]:
+    """The same, with the batches drawn by several painters at a time, each in a thread."""
+    sheet = _prepare(painters[0], items)
+    free: queue.SimpleQueue[Painter] = queue.SimpleQueue()
+    for painter in painters:
+        free.put(painter)
+
+    def draw(batch: Sequence[int]) -> dict[int, Sample]:
+        painter = free.get()
+        try:
+            return _draw_batch(painter, sheet, batch)
+        finally:
+            free.put(painter)
+
+    drawn: dict[int, Sample] = {}
+    # OpenMP counts threads for each thread that calls it.
+    with ThreadPoolExecutor(
+        len(painters), THREAD_NAME, torch.set_num_threads, (compute_threads,)
+    ) as threads:
+        for part in threads.map(draw, sheet.batches):
+            drawn |= part
+    return [drawn[position] for position in range(len(items))]
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A shard, ready to be drawn batch by batch."""
+
+    items: Sequence[Item]
+    batches: Sequence[Sequence[int]]
+    """Positions in `items` of those that are drawn together."""
+    rows: Mapping[str, int]
+    """Where a prompt's embeddings are in the tensors of `embedded`."""
+    embedded: Mapping[str, torch.Tensor]
+
+
+def _prepare(painter: Painter, items: Sequence[Item]) -> _Sheet:
+    prompts = list(dict.fromkeys(item.prompt for item in items))
+    size, one_guidance = painter.spec.batch_size, not painter.family.guidance_by_image
+    return _Sheet(
+        items,
+        list(batches(items, size, one_guidance=one_guidance)),
+        {prompt: index for index, prompt in enumerate(prompts)},
+        painter.encode(prompts),
+    )
+
+
+def _draw_batch(
+    painter: Painter, sheet: _Sheet, batch: Sequence[int], heard: Heard = lambda _: None
+) -> dict[int, Sample]:
+    drawn: dict[int, Sample] = {}
+    start = 0
+    while start < len(batch):
+        piece = batch[start : start + painter.largest]
+        chosen = [sheet.items[position] for position in piece]
+        rows = torch.tensor([sheet.rows[item.prompt] for item in chosen])
+        embedded = {
+            name: tensor[rows].to(painter.pipeline.device)
+            for name, tensor in sheet.embedded.items()
+        }
+        images = _fitting(painter, chosen, embedded)
+        if images is None:
+            continue
+        drawn.update(
+            (position, Sample(sheet.items[position], encode_png(image)))
+            for position, image in zip(piece, images, strict=True)
+        )
+        start += len(piece)
+        heard(len(piece))
+    return drawn
 
 
 def _fitting(

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import torch
 
-from gptfl.generation.draw import DrawingStoppedError, Painter, draw_shard
+from gptfl.generation.draw import (
+    THREAD_NAME,
+    DrawingStoppedError,
+    Painter,
+    draw_shard,
+    draw_together,
+)
 from gptfl.generation.items import Shard
 from gptfl.generation.pipeline import drawing_devices, find_source, load_pipeline
 from gptfl.generation.rawshards import DrawnShard, ShardFiles
@@ -22,9 +28,6 @@ from gptfl.spec.generation import GenerationSpec
 
 PATIENCE = 1.0
 """Seconds for which workers that have to stop are waited for."""
-
-
-THREAD_NAME = "gptfl-drawing"
 
 
 def open_studio(
@@ -103,12 +106,12 @@ class Studio:
                 thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def draw_one(self, shard: Shard) -> tuple[list[Sample], int]:
-        """Draws one shard; also the number of images that were drawn at once.
+        """Draws one shard with all hands; also the number of images that were drawn at once.
 
         Raises DrawingStoppedError when it was told to stop.
         """
-        painter = self.painters[0]
-        return draw_shard(painter, shard.items), painter.largest
+        samples = draw_together(self.painters, shard.items, self._compute_threads)
+        return samples, min(painter.largest for painter in self.painters)
 
     def _work(
         self,

@@ -14,11 +14,17 @@ import torch
 from tiny_pipelines import stable_diffusion, stable_diffusion_3, stable_diffusion_xl, unet
 
 from gptfl.errors import ModelError, SpecError, StageError
-from gptfl.generation.draw import DrawingStoppedError, Painter, draw_shard
+from gptfl.generation.draw import (
+    THREAD_NAME,
+    DrawingStoppedError,
+    Painter,
+    draw_shard,
+    draw_together,
+)
 from gptfl.generation.families import AS_TEXT, FAMILIES, GuidanceByImage, family_of
 from gptfl.generation.items import Item, Shard
 from gptfl.generation.rawshards import ShardFiles
-from gptfl.generation.workers import THREAD_NAME, Studio
+from gptfl.generation.workers import Studio
 from gptfl.spec.generation import GenerationSpec
 from gptfl.store import Workspace
 from gptfl.store.folder import FolderBlobs
@@ -164,6 +170,19 @@ def test_any_other_failure_is_one_line(folder: Path) -> None:
         ModelError, match=r"StableDiffusionPipeline cannot draw \(shapes do not fit"
     ):
         draw_shard(painter(with_call(stable_diffusion(folder), broken)), ITEMS)
+
+
+def test_several_painters_on_one_shard_draw_the_same_bits(folder: Path) -> None:
+    one = painter(stable_diffusion(folder), batchSize=2)
+    alone = draw_shard(one, ITEMS * 3)
+    assert draw_together([one, one.another(), one.another()], ITEMS * 3, 1) == alone
+
+
+def test_several_painters_stop_within_a_step(folder: Path) -> None:
+    one = painter(stable_diffusion(folder), batchSize=1)
+    one._stop.set()
+    with pytest.raises(DrawingStoppedError):
+        draw_together([one, one.another()], ITEMS * 3, 1)
 
 
 def test_progress_is_told_batch_by_batch(folder: Path) -> None:

@@ -11,10 +11,12 @@ import diffusers
 import huggingface_hub
 import pytest
 import torch
+from tiny_pipelines import stable_diffusion, stable_diffusion_3, stable_diffusion_xl
 
 from gptfl.errors import DamagedArtifactError, ModelError, SpecError
 from gptfl.generation import pipeline as pipelines
-from gptfl.generation.pipeline import drawing_devices, find_source, load_pipeline
+from gptfl.generation.families import family_of
+from gptfl.generation.pipeline import drawing_devices, find_source, kind_of, load_pipeline
 from gptfl.spec.generation import GeneratorSpec
 from gptfl.store.record import FileEntry, Record
 
@@ -196,3 +198,14 @@ def test_an_artifact_of_the_store_is_checked_against_its_record(copy: Path) -> N
     (copy / "record.json").write_text("{}")
     with pytest.raises(DamagedArtifactError, match="is not a record"):
         find_source(spec(copy), copy)
+
+
+@pytest.mark.parametrize("build", [stable_diffusion, stable_diffusion_xl, stable_diffusion_3])
+def test_its_kind_is_known_without_its_weights(build: Any, tmp_path: Path) -> None:
+    pipeline = build(tmp_path)
+    pipeline.save_pretrained(tmp_path / "saved")
+    for weights in (tmp_path / "saved").rglob("*.safetensors"):
+        weights.unlink()
+    one = spec(tmp_path / "saved")
+    kind = kind_of(one, find_source(one, tmp_path))
+    assert (kind.name, kind.family) == (type(pipeline).__name__, family_of(pipeline))

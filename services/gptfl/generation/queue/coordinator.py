@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from gptfl.generation.items import Shard
 from gptfl.generation.queue.broker import Broker, BrokerAwayError
-from gptfl.generation.queue.messages import PLAN, Plan, task_id, task_of
+from gptfl.generation.queue.messages import PLAN, Plan, ShardTask, task_id, task_of
 from gptfl.generation.queue.notes import Failure, Trouble, read_failure, shard_of, sort_names
 from gptfl.generation.queue.verdict import Sight, Verdict, judge
 from gptfl.generation.rawshards import ShardFiles
@@ -66,24 +66,35 @@ class Coordinator:
             for name in news:
                 heard(len(left.pop(name).items))
             held = {name for name in troubles.keys() & left.keys() if self._workspace.is_held(name)}
-            waiting = self._broker.waiting(self._workspace.key, left, held)
-            now = self._clock()
-            busy |= dict.fromkeys(held | waiting, now)
-            for name, shard in left.items():
-                trouble = troubles.get(name, Trouble())
-                sight = Sight(
-                    name=name,
-                    in_hands=name in held or name in waiting,
-                    begun=trouble.begun,
-                    failures=self._read(trouble),
-                    idle=now - busy[name],
-                )
-                if judge(sight) is Verdict.ENQUEUE and self._put(shard, sight):
-                    busy[name] = now
-            lonely.look(now, is_drawn=bool(news or held or self._broker.is_away))
+            self._hand_out(left, held, troubles, busy)
+            is_drawn = bool(news or held or self._broker.is_away)
+            lonely.look(self._clock(), is_drawn=is_drawn)
             if left:
                 self._sleep(LOOK_SECONDS)
         self._broker.clear()
+
+    def _hand_out(
+        self,
+        left: Mapping[str, Shard],
+        held: set[str],
+        troubles: Mapping[str, Trouble],
+        busy: dict[str, float],
+    ) -> None:
+        """Puts into the queue what is in nobody's hands; `busy` is when each last was."""
+        waiting = self._broker.waiting(self._workspace.key, left, held)
+        now = self._clock()
+        busy |= dict.fromkeys(held | waiting, now)
+        for name, shard in left.items():
+            trouble = troubles.get(name, Trouble())
+            sight = Sight(
+                name=name,
+                in_hands=name in held or name in waiting,
+                begun=trouble.begun,
+                failures=self._read(trouble),
+                idle=now - busy[name],
+            )
+            if judge(sight) is Verdict.ENQUEUE and self._put(shard, sight):
+                busy[name] = now
 
     def _forget(self, left: Mapping[str, Shard], files: ShardFiles) -> None:
         """What an earlier attempt noted was then; this one begins anew. Of shards under a name of
@@ -98,7 +109,8 @@ class Coordinator:
     def _put(self, shard: Shard, sight: Sight) -> bool:
         if sight.begun:
             _LOG.warning("%s has lost its worker and waits for another one", shard.name)
-        return self._broker.put(self._workspace.key, shard)
+        again = bool(sight.begun or sight.failures)
+        return self._broker.put(task_of(shard, self._workspace.key, again=again), shard)
 
     def _read(self, trouble: Trouble) -> list[Failure]:
         """The failures that are noted; each is read once."""
@@ -126,10 +138,10 @@ class _PatientBroker:
             return {name for name, shard in left.items() if task_id(key, shard) in ids}
         return set(left)
 
-    def put(self, key: str, shard: Shard) -> bool:
+    def put(self, task: ShardTask, shard: Shard) -> bool:
         """Whether the shard's task is in the queue now."""
         with self._patience():
-            self._broker.put(task_of(shard, key), task_id(key, shard))
+            self._broker.put(task, task_id(task.key, shard))
             return True
         return False
 

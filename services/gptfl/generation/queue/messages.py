@@ -52,6 +52,8 @@ class ShardTask(SpecModel):
     """Of the artifact that the shard is a part of."""
     round: Annotated[int, Field(ge=0)]
     index: Annotated[int, Field(ge=0)]
+    again: bool
+    """It was handed out before, to a worker that died or failed."""
     images: Annotated[tuple[ImageRange, ...], Field(min_length=1)]
 
     def shard(self, catalogue: Catalogue) -> Shard:
@@ -69,13 +71,14 @@ def task_id(key: str, shard: Shard) -> str:
     return f"{key[:12]}/{shard.name}"
 
 
-def task_of(shard: Shard, key: str) -> ShardTask:
+def task_of(shard: Shard, key: str, *, again: bool = False) -> ShardTask:
     """The task to draw a shard of an artifact."""
     return ShardTask(
         software=software(),
         key=key,
         round=shard.round,
         index=shard.index,
+        again=again,
         images=tuple(_ranges(shard.items)),
     )
 

@@ -69,7 +69,7 @@ def sort_names(names: Iterable[str]) -> tuple[set[str], dict[str, Trouble]]:
     failed: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         shard = shard_of(name)
-        if name == shard:
+        if name.endswith(_SUFFIX):
             drawn.add(name)
         elif name.startswith(f"{shard}{_BEGUN}"):
             begun[shard] += 1

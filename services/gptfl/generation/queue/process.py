@@ -22,7 +22,6 @@ from celery.exceptions import Reject
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.loops import asynloop
 
-from gptfl.errors import GPTFLError
 from gptfl.generation.queue.broker import (
     TASK,
     VISIBILITY_SECONDS,
@@ -61,12 +60,12 @@ class WorkerProcess:
         self._leave_after, self._grace = leave_after, grace
         self._app = celery_app(broker, queue, visibility_seconds=visibility_seconds)
         self._is_busy = False
-        self._error: GPTFLError | None = None
+        self._error: BaseException | None = None
 
     def run(self) -> None:
         """Returns when nothing is left to do or the process was asked to end.
 
-        Raises a GPTFLError when this worker cannot draw.
+        Raises a GPTFLError when this worker cannot draw, and KeyboardInterrupt after Ctrl-C.
         """
         self._register()
         logging.getLogger("celery").setLevel(logging.CRITICAL)
@@ -88,12 +87,11 @@ class WorkerProcess:
 
     def _register(self) -> None:
         # A task in a closure: it needs this process's worker, and nothing else imports it.
-        @self._app.task(name=TASK, bind=True, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
-        def draw(task: celery.Task, payload: Any) -> None:
+        @self._app.task(name=TASK, acks_late=True, ignore_result=True)  # type: ignore[untyped-decorator]
+        def draw(payload: Any) -> None:
             self._is_busy = True
             try:
-                redelivered = bool(task.request.delivery_info.get("redelivered"))
-                self._worker.handle(payload, redelivered=redelivered)
+                self._worker.handle(payload)
             except GiveBackError as error:
                 _LOG.warning("a shard is given back: %s", error)
                 self._worker.stop.wait(PAUSE_SECONDS)
@@ -126,7 +124,9 @@ class WorkerProcess:
     def _end(self, number: int, frame: FrameType | None) -> None:
         """SIGTERM, as a pod gets it, or Ctrl-C: the shard in hand is finished or given back."""
         _stop_taking()
-        grace = self._grace if number == signal.SIGTERM else 0.0
+        grace = self._grace
+        if number == signal.SIGINT:
+            grace, self._error = 0.0, KeyboardInterrupt()
         timer = threading.Timer(grace, self._worker.stop.set)
         timer.daemon = True
         timer.start()

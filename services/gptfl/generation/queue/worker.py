@@ -77,7 +77,7 @@ class ShardWorker:
         """Whether the artifact of the last task is made: nothing is left to draw."""
         return self._job is not None and self._is_made(self._job.key)
 
-    def handle(self, payload: Any, *, redelivered: bool) -> None:
+    def handle(self, payload: Any) -> None:
         """Draws the shard of a task, unless it is drawn or another worker draws it.
 
         Raises GiveBackError when the task should go back to the queue, and UnfitWorkerError or
@@ -95,7 +95,7 @@ class ShardWorker:
                 elif job.files.load(shard) is not None:
                     self._watch.found()
                 else:
-                    self._watch.begin(redelivered=redelivered)
+                    self._watch.begin(redelivered=task.again)
                     self._draw(job, shard)
         except MalformedTaskError as error:
             _LOG.warning("a task is dropped: %s", error)

@@ -138,12 +138,11 @@ _STATUS = {
 def _of_stages(standings: Sequence[Standing]) -> Iterator[Verdict]:
     """Prompts have no condition of their own: while they are open, `Generated` speaks of them."""
     by_stage = {one.stage.name: one for one in standings}
+    if by_stage["prompts"].stand is not Stand.DONE:
+        by_stage["generation"] = by_stage["prompts"]
     for stage, kind in CONDITIONS.items():
-        one, words = by_stage[stage], ""
-        prompts = by_stage["prompts"]
-        if stage == "generation" and prompts.stand is not Stand.DONE:
-            one, words = prompts, "prompts: "
-        yield Verdict(kind, _STATUS[one.stand], one.reason, f"{words}{one.message}")
+        one = by_stage[stage]
+        yield Verdict(kind, _STATUS[one.stand], one.reason, one.message)
 
 
 def _published(standings: Sequence[Standing], publication: Publication) -> Verdict:

@@ -1,8 +1,9 @@
 """Which revision of a model answers, and what is kept to go back to.
 
-Runs of a namespace may share a model's name, and then its Service. Whose revision is newest takes
-it; a Service says on itself when the revision was made that it selects, so that each run can decide
-alone and all decide the same. A revision that is pinned stays, whatever is newer.
+Runs of a namespace may share a model's name, and then its Service, which belongs to the run whose
+revision it selects. Whose revision is newest takes it over; the Service says on itself when its
+revision was made, so that each run can decide alone and all decide the same. A revision that is
+pinned stays, whatever is newer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,6 @@ from typing import Any
 from gptfl_operator.manifests import serving
 from gptfl_operator.manifests.scope import Scope
 from gptfl_operator.model import (
-    RUN_UID_LABEL,
     Object,
     Observed,
     ProbeRequest,
@@ -65,6 +65,8 @@ class Publication:
     keeps_service: bool = False
     probes: tuple[ProbeRequest, ...] = ()
     endpoint: str | None = None
+    waits_for_others: bool = False
+    """Whether another run's Service may go, of which nothing tells this run."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,18 @@ class _Scene:
     """One run's share in a model's name."""
 
     scope: Scope
-    uid: str
     observed: Observed
 
     @property
+    def own_service(self) -> Object | None:
+        """The Service of the model, if it is this run's: that is known to the moment."""
+        return by_name(self.observed.services).get(self.scope.model_name)
+
+    @property
     def service(self) -> Object | None:
-        """The Service of the model, whoever's it is."""
-        own = by_name(self.observed.services).get(self.scope.model_name)
+        """The Service of the model, whoever's it is: of others it may be known a little late."""
         at = Ref("v1", "Service", self.scope.namespace, self.scope.model_name)
-        return own or self.observed.named.get(at)
+        return self.own_service or self.observed.named.get(at)
 
     @property
     def revisions(self) -> Mapping[str, Object]:
@@ -103,20 +108,12 @@ class _Scene:
     @property
     def is_ours(self) -> bool:
         """Whether this run's revision answers."""
-        return self.service is not None and labels_of(self.service).get(RUN_UID_LABEL) == self.uid
-
-    @property
-    def is_free(self) -> bool:
-        """Whether nobody's revision answers: its run has been deleted, or there was none."""
-        if self.service is None:
-            return True
-        owners = {ref.get("uid") for ref in _owners(self.service)}
-        return labels_of(self.service).get(RUN_UID_LABEL) not in owners
+        return self.own_service is not None
 
 
-def publish(scope: Scope, uid: str, export: Export | None, observed: Observed) -> Publication:
+def publish(scope: Scope, export: Export | None, observed: Observed) -> Publication:
     """What is to be done for a run's model; without an export, what answers goes on answering."""
-    scene = _Scene(scope, uid, observed)
+    scene = _Scene(scope, observed)
     if "InferenceService" not in observed.kinds:
         return _without_kserve(export)
     if export is None:
@@ -136,13 +133,16 @@ def _judged(scene: _Scene, revision: Object) -> Publication:
     name = name_of(revision)
     if scene.pinned is not None and scene.pinned != name:
         words = "the endpoint is pinned to another revision; take the annotation off to go on"
-        return _finished(scene, Reason.PINNED, words, candidate=name, is_over=True)
+        over = _finished(scene, Reason.PINNED, words, candidate=name, is_over=True)
+        return replace(over, waits_for_others=not scene.is_ours)
     if scene.is_ours and scene.selected == name:
         words = "the model answers"
         return _finished(scene, Reason.PUBLISHED, words, candidate=name, is_over=True)
-    if not (scene.is_ours or scene.is_free or _is_newer(scene, revision) or scene.pinned == name):
+    may_take = scene.service is None or scene.pinned == name or _is_newer(scene, revision)
+    if not (scene.is_ours or may_take):
         words = "a newer model of another run answers under this name"
-        return _finished(scene, Reason.SUPERSEDED, words, candidate=name, is_over=True)
+        over = _finished(scene, Reason.SUPERSEDED, words, candidate=name, is_over=True)
+        return replace(over, waits_for_others=True)
     held = _held_back(scene, revision)
     if held is not None:
         reason, words = held
@@ -236,18 +236,8 @@ def _kept(scene: _Scene, candidate: str | None, selected: str | None) -> Iterato
 
 
 def _service(scene: _Scene, revision: Object) -> dict[str, Any]:
-    """Owned by every run that has published under the name, so that it stays while one is there."""
     made = revision["metadata"].get("creationTimestamp") or ""
-    wanted = serving.service(scene.scope, name_of(revision), made)
-    others = [dict(ref) for ref in _owners(scene.service) if ref.get("uid") != scene.uid]
-    if others:
-        wanted["metadata"]["ownerReferences"] = others
-    return wanted
-
-
-def _owners(service: Object | None) -> list[dict[str, Any]]:
-    found = service["metadata"].get("ownerReferences") if service is not None else None
-    return list(found or ())
+    return serving.service(scene.scope, name_of(revision), made)
 
 
 def _probe(scene: _Scene, revision: Object) -> ProbeRequest:

@@ -145,8 +145,7 @@ class _Decision:
 
     @cached_property
     def publication(self) -> Publication:
-        uid = str(self.run["metadata"].get("uid", ""))
-        return publish(self.scope, uid, self._export(), self.observed)
+        return publish(self.scope, self._export(), self.observed)
 
     def _export(self) -> Export | None:
         """The exported model, once its stage is done and has said where it is."""
@@ -206,6 +205,8 @@ class _Decision:
     def requeue_after(self) -> float | None:
         """A run that is at work is looked at for its progress, one that is stuck for its cause."""
         if self.obstacle is not None:
+            return self.settings.retry_seconds
+        if self.publication.waits_for_others:
             return self.settings.retry_seconds
         if self.time_left is not None:
             return max(1.0, self.time_left.total_seconds())

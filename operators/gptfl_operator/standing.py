@@ -137,7 +137,7 @@ def _at_hand(
             return _failed(stage, work, one, job, observed)
     if suspended:
         return Standing(stage, work, Stand.WORKING, Reason.SUSPENDED, "spec.suspend is true")
-    reason, message = _words(work, main, jobs, observed)
+    reason, message = _words(stage, work, main, jobs, observed)
     return Standing(
         stage,
         work,
@@ -155,11 +155,15 @@ def _attempts(status: Mapping[str, object]) -> int | None:
 
 
 def _words(
-    work: StageWork, main: Object | None, jobs: Mapping[str, Object], observed: Observed
+    stage: Stage,
+    work: StageWork,
+    main: Object | None,
+    jobs: Mapping[str, Object],
+    observed: Observed,
 ) -> tuple[Reason, str]:
     """What there is to say of a stage at work: the main pod's trouble before its helpers'."""
     if main is None and observed.refused:
-        return Reason.REFUSED, f"the API server does not take it: {observed.refused[0]}"
+        return Reason.REFUSED, f"the API server does not take {observed.refused[0]}"
     if main is not None and job_state(main) is JobState.SUSPENDED:
         queue = labels_of(main).get(QUEUE)
         if queue is not None:
@@ -179,8 +183,8 @@ def _words(
         return Reason.CLIENTS_FAILED, f"goes on without {', '.join(lost)}, whose pods have failed"
     before = _before(work.main, main, observed)
     if before is not None:
-        return Reason.RUNNING, f"is at work again; the last time: {before.message}"
-    return Reason.RUNNING, "is at work"
+        return Reason.RUNNING, f"{stage.name} is at work again; the last time: {before.message}"
+    return Reason.RUNNING, f"{stage.name} is at work"
 
 
 def trouble_of(work: Work, job: Object, observed: Observed) -> Trouble | None:

@@ -279,7 +279,7 @@ def _state(container: dict[str, Any], kind: str) -> dict[str, Any]:
 def _ended(container: dict[str, Any]) -> dict[str, Any] | None:
     """How a container ended that does not run now, or waits to be started again."""
     state = container.get("state") or {}
-    if state.get("running"):
+    if "running" in state:
         return None
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     return ended or None

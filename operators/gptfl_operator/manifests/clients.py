@@ -6,7 +6,7 @@ from typing import Any
 from gptfl.spec.federation import ClientSpec
 from gptfl.spec.pods import PodTemplate
 from gptfl_operator.manifests.federation import PORT, aggregator_name, outside_names
-from gptfl_operator.manifests.pods import Part
+from gptfl_operator.manifests.pods import RUN_FILE, Part
 from gptfl_operator.manifests.scope import Scope
 from gptfl_operator.names import object_name
 
@@ -40,12 +40,11 @@ def client_parts(scope: Scope) -> Iterator[Part]:
 
 def _part(scope: Scope, name: str, given: Mapping[str, ClientSpec]) -> Part:
     client = given.get(name)
-    server = f"{aggregator_name(scope)}.{scope.namespace}.svc:{PORT}"
     volumes: list[dict[str, Any]] = [
         {"name": "identity", "secret": {"secretName": identity_name(scope, name)}}
     ]
     mounts: list[dict[str, Any]] = [
-        {"name": "identity", "mountPath": IDENTITY_FOLDER, "readOnly": True}
+        {"name": "identity", "mountPath": f"{IDENTITY_FOLDER}/clients/{name}", "readOnly": True}
     ]
     if client is not None and client.volume_claim_name is not None:
         claim = {"claimName": client.volume_claim_name, "readOnly": True}
@@ -54,7 +53,7 @@ def _part(scope: Scope, name: str, given: Mapping[str, ClientSpec]) -> Part:
     return Part(
         "client",
         "federation",
-        ["client", "join", "--server", server, "--identity", IDENTITY_FOLDER],
+        _arguments(scope, name, is_simulated=client is None),
         scope.run.spec.federation.client_template or PodTemplate(),
         "spec.federation.clientTemplate",
         client=name,
@@ -63,3 +62,19 @@ def _part(scope: Scope, name: str, given: Mapping[str, ClientSpec]) -> Part:
         mounts=tuple(mounts),
         environment_of=client.secret_name if client is not None else None,
     )
+
+
+def _arguments(scope: Scope, name: str, *, is_simulated: bool) -> list[str]:
+    server = ["--server", f"{aggregator_name(scope)}.{scope.namespace}.svc:{PORT}"]
+    if is_simulated:
+        who = ["--pki", IDENTITY_FOLDER, "--client", name]
+        return ["client", "simulate", RUN_FILE, *server, *who, *_own_model(scope)]
+    identity = ["--identity", f"{IDENTITY_FOLDER}/clients/{name}", "--data", RUN_FILE]
+    return ["client", "join", *server, *identity, *_own_model(scope)]
+
+
+def _own_model(scope: Scope) -> list[str]:
+    """Whoever writes the run's file also says what runs in the cluster's pods, so a client there
+    believes the file; one outside has to be told by its owner."""
+    _, found, function = scope.run.spec.pretraining.model.source.partition("python://")
+    return ["--model", function] if found else []

@@ -23,7 +23,7 @@ def outside_names(scope: Scope) -> list[str]:
     return [
         client.name
         for client in scope.run.spec.federation.clients or ()
-        if client.location is ClientLocation.OUTSIDE
+        if client.location is ClientLocation.OUTSIDE or client.data is None
     ]
 
 
@@ -41,7 +41,7 @@ def admission_name(scope: Scope) -> str:
 def aggregator_part(scope: Scope) -> Part:
     """The pod that runs the rounds."""
     files = {"cert": "server.crt", "key": "server.key", "ca": "ca.crt"}
-    arguments = ["aggregate", RUN_FILE, "--listen", f"0.0.0.0:{PORT}"]
+    arguments = ["aggregate", RUN_FILE, "--only", "federation", "--listen", f"0.0.0.0:{PORT}"]
     for option, file in files.items():
         arguments += [f"--{option}", f"{SERVER_FOLDER}/{file}"]
     arguments += ["--tokens", f"{ADMISSION_FOLDER}/tokens.json"]

@@ -73,7 +73,8 @@ def _generation(scope: Scope, stage: Stage) -> StageWork:
         "spec.generation.template",
         has_broker=True,
     )
-    arguments = ["worker", "--run", RUN_FILE, *_broker(scope)]
+    # They go when the operator takes them away: more may have to be drawn after filtering.
+    arguments = ["worker", RUN_FILE, *_broker(scope), "--leave-after", "86400"]
     worker = Part("worker", "generation", arguments, workers, field, has_broker=True)
     return StageWork(
         _work(scope, stage, coordinator),

@@ -270,7 +270,7 @@ class World:
         wanted = copy.deepcopy(dict(wanted))
         kind, metadata = wanted["kind"], wanted["metadata"]
         own = {"kind": "GPTFLRun", "uid": self.run["metadata"]["uid"]}
-        metadata["ownerReferences"] = [*metadata.get("ownerReferences", []), own]
+        metadata["ownerReferences"] = [own]
         metadata.setdefault("labels", {})[RUN_UID_LABEL] = self.run["metadata"]["uid"]
         there = self.things.get((kind, metadata["name"]))
         if there is None:

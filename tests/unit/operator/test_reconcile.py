@@ -217,9 +217,7 @@ def test_jobs_in_a_queue_are_left_to_kueue() -> None:
     job["spec"]["suspend"] = True
     world.settle()
     assert world.said("Generated") == ("False", "Queued")
-    assert world.condition("Generated")["message"] == (
-        "prompts: waits in the queue team for its turn"
-    )
+    assert world.condition("Generated")["message"] == ("waits in the queue team for its turn")
     assert world.run["status"]["phase"] == "Pending"
     assert job["spec"]["suspend"] is True
 
@@ -420,7 +418,7 @@ def test_each_transition_is_one_event() -> None:
     first = world.visit().events
     assert [note.message for note in first] == [
         "Accepted: the spec is right, and what it names is there",
-        "Generated: prompts: is at work",
+        "Generated: prompts is at work",
     ]
     assert world.visit().events == ()
     world.fail("prompts")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import small_document
+from small import small_document
 
 GPTFL = Path(sys.executable).with_name("gptfl")
 

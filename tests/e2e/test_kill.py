@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 
 import yaml
-from conftest import random_source, run_and_kill, seconds_of, small_document, small_run
+from conftest import random_source, run_and_kill, seconds_of
+from small import small_document, small_run
 
 import gptfl
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from conftest import small_run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from small import small_run
 
 import gptfl
 from gptfl.store import Phase

@@ -1,4 +1,4 @@
-"""A small decision for tests of the shell: a ConfigMap and a Job a run, and a status that counts."""
+"""A small decision for tests of the shell: a ConfigMap and a Job a run, and a status."""
 
 from datetime import datetime
 from typing import Any

@@ -44,7 +44,7 @@ class FolderBlobs:
         with as_store_error(path, PLACE):
             try:
                 return path.read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
 
     def write(self, name: str, data: bytes) -> None:
@@ -110,7 +110,7 @@ class FolderBlobs:
             yield flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def is_locked(self, name: str) -> bool:
-        path = self._path(f"locks/{name}")
+        path = self._root / "locks" / check_name(name)
         if not path.is_file():
             return False
         with path.open("rb") as file:
@@ -118,7 +118,7 @@ class FolderBlobs:
 
     @contextmanager
     def _lock_file(self, name: str) -> Iterator[int]:
-        path = self._path(f"locks/{name}")
+        path = self._root / "locks" / check_name(name)
         with as_store_error(path, PLACE):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

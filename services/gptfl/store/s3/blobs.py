@@ -84,9 +84,8 @@ class S3Blobs:
 
     def folders(self, prefix: str) -> Iterator[str]:
         folder = f"{self._key(prefix)}/"
-        for key in self._client.list(folder, deep=False):
-            if key.endswith("/"):
-                yield key.removeprefix(folder).rstrip("/")
+        keys = self._client.list(folder, deep=False)
+        yield from sorted(key[len(folder) : -1] for key in keys if key.endswith("/"))
 
     def remove(self, prefix: str) -> None:
         name = self._key(prefix)
@@ -124,11 +123,14 @@ class S3Blobs:
             lease.release()
 
     def is_locked(self, name: str) -> bool:
-        found = self._client.read(self._key(f"locks/{name}"))
+        found = self._client.read(self._lock(name))
         return found is not None and is_held(found)
 
     def _lease(self, name: str) -> Lease:
-        return Lease(self._client, self._key(f"locks/{name}"), name)
+        return Lease(self._client, self._lock(name), name)
+
+    def _lock(self, name: str) -> str:
+        return f"{self._prefix}locks/{check_name(name)}"
 
     def _check_leases(self) -> None:
         """Nothing is written under a lock that another process may have taken over."""

@@ -67,6 +67,8 @@ class S3Settings:
     """Where the credentials are, and what signs the server's certificate."""
     cache: Path
     """Local copies, scratch files."""
+    part_bytes: int = 16 << 20
+    """Of a part of a large file, and of the largest that goes in one request; at least 5 MiB."""
     connect_seconds: float = 5.0
     """For a connection to stand."""
     stall_seconds: float = 30.0

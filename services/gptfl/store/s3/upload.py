@@ -17,8 +17,6 @@ from gptfl.store.s3.errors import ForgottenUploadError
 Source = Callable[[int, int], bytes]
 """The bytes from an offset on, so many."""
 
-PART = 16 << 20
-"""Bytes of a part, and of the largest file that goes in one request."""
 _SIDE_BY_SIDE = 4
 _MOST_PARTS = 10_000
 _TIMES = 3
@@ -29,7 +27,7 @@ STALE = timedelta(days=1)
 
 def upload(client: S3Client, key: str, source: Source, size: int) -> None:
     """Writes or replaces an object."""
-    if size <= PART:
+    if size <= client.settings.part_bytes:
         client.write(key, source(0, size))
         return
     for _ in range(_TIMES):
@@ -63,7 +61,7 @@ class _Upload:
 
     def send(self, source: Source, size: int) -> None:
         """Sends all parts and has them joined; nothing is there before that."""
-        length = max(PART, -(-size // _MOST_PARTS))
+        length = max(self._client.settings.part_bytes, -(-size // _MOST_PARTS))
         starts = range(0, size, length)
 
         def send_part(number: int) -> str:

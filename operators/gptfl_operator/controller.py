@@ -7,9 +7,10 @@ where it would have been written for each of its objects.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 
 from gptfl.store.runs import RunStatus
 from gptfl.telemetry.context import about
@@ -18,9 +19,11 @@ from gptfl_operator.api import ApiError
 from gptfl_operator.cache import name_of
 from gptfl_operator.cluster import Cluster, merge_patch
 from gptfl_operator.fields import is_settled, with_fixed_parts, without_gaps
+from gptfl_operator.identities import made_secret
 from gptfl_operator.link import is_owned, linked
-from gptfl_operator.model import Decide, Desired, Object, Reads, Ref
+from gptfl_operator.model import CertificateRequest, Decide, Desired, Object, Reads, Ref
 from gptfl_operator.queue import Key, WorkQueue
+from gptfl_operator.trials import Trials
 from gptfl_operator.world import Facts, Lookups, World
 
 _LOG = logging.getLogger("gptfl.operator")
@@ -47,6 +50,7 @@ class Controller:
     queue: WorkQueue
     brain: Brain
     metrics: OperatorMetrics
+    trials: Trials = field(default_factory=Trials)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
     _lookups: Lookups = field(init=False)
@@ -108,26 +112,36 @@ class Controller:
     def _look(self, key: Key) -> str:
         run = self.world.runs.get(key)
         if run is None or "deletionTimestamp" in run["metadata"]:
-            self._forget(key)  # what it owns goes with it, by Kubernetes' own hand
+            self._forget(key, run)  # what it owns goes with it, by Kubernetes' own hand
             return "settled"
         desired = self._decide(run, key)
         missing = self._missing(run, desired)
-        if missing and not self._is_current(run):
+        wrote = len(missing) + len(desired.certificates)
+        if wrote and not self._is_current(run):
             return "settled"
-        refused = self._apply(run, missing)
+        refused = self._apply(chain(self._secrets(run, desired.certificates), missing))
         if refused != self._refused.get(key, ()):
             self._refused[key] = refused
             desired = self._decide(run, key)
-        gone = 0 if refused else self._delete(run, desired.delete)
-        if self._is_status_due(key, wrote=len(missing) + gone, refused=bool(refused)):
+        wrote += 0 if refused else self._delete(run, desired.delete)
+        if self._is_status_due(key, wrote=wrote, refused=bool(refused)):
             self._report(run, desired)
         if desired.delete_run:
             self.cluster.delete(Ref.of(run))
-        if desired.requeue_after is not None:
-            self.queue.add_after(key, desired.requeue_after)
-        return "refused" if refused else "changed" if missing or gone else "settled"
+        self._come_back(run, key, desired)
+        return "refused" if refused else "changed" if wrote else "settled"
 
-    def _forget(self, key: Key) -> None:
+    def _come_back(self, run: Object, key: Key, desired: Desired) -> None:
+        """Sees to it that the run is looked at again when there will be something to see."""
+        uid = run["metadata"]["uid"]
+        probe_after = self.trials.ask(uid, desired.probes, lambda: self.queue.add(key))
+        for seconds in (desired.requeue_after, probe_after):
+            if seconds is not None:
+                self.queue.add_after(key, seconds)
+
+    def _forget(self, key: Key, run: Object | None) -> None:
+        if run is not None:
+            self.trials.forget(run["metadata"]["uid"])
         self.queue.forget(key)
         self._refused.pop(key, None)
         self._owed.discard(key)
@@ -139,6 +153,7 @@ class Controller:
             progress=progress,
             store_problem=problem,
             refused=self._refused.get(key, ()),
+            probes=self.trials.answers(run["metadata"]["uid"]),
         )
         return self.brain.decide(run, self.world.observe(run, facts), self.now())
 
@@ -166,7 +181,21 @@ class Controller:
             "deletionTimestamp" not in live["metadata"]
         )
 
-    def _apply(self, run: Object, missing: Sequence[tuple[Object, bool]]) -> tuple[str, ...]:
+    def _secrets(
+        self, run: Object, requests: Sequence[CertificateRequest]
+    ) -> Iterator[tuple[Object, bool]]:
+        """Secrets with keys, each made when those before it have been written."""
+        cache = self.world.caches["Secret"]
+        namespace = run["metadata"]["namespace"]
+        for request in requests:
+            authority = cache.get((namespace, request.authority))
+            if request.authority and (authority is None or not is_owned(authority, run)):
+                return  # it was refused; all will be asked for again
+            made = linked(made_secret(request, authority), run)
+            live = cache.get(name_of(made))
+            yield made, live is not None and is_owned(live, run)
+
+    def _apply(self, missing: Iterable[tuple[Object, bool]]) -> tuple[str, ...]:
         """Applies objects; returns what the API server said of those it would not take."""
         refused = []
         for given, is_ours in missing:

@@ -3,8 +3,8 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from gptfl.store.runs import RunStatus
@@ -113,6 +113,7 @@ class World:
             progress=facts.progress,
             store_problem=facts.store_problem,
             refused=facts.refused,
+            probes=facts.probes,
         )
 
     def _warnings(self, about: Sequence[Object]) -> tuple[Object, ...]:
@@ -140,6 +141,7 @@ class Facts:
     progress: RunStatus | None = None
     store_problem: str | None = None
     refused: tuple[str, ...] = ()
+    probes: Mapping[str, str] = field(default_factory=dict)
 
 
 class Lookups:

@@ -1,6 +1,7 @@
 """One look at a run writes what is missing, once, to the right run, whatever happens meanwhile."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +16,19 @@ from gptfl.telemetry.metrics.operator import OperatorMetrics
 from gptfl_operator.api import ApiError
 from gptfl_operator.cluster import Cluster
 from gptfl_operator.controller import Brain, Controller
-from gptfl_operator.model import Desired, EventNote, Object, Observed, Ref
+from gptfl_operator.model import (
+    TOKEN_DIGEST,
+    CertificateRequest,
+    CertificateUse,
+    Desired,
+    EventNote,
+    Object,
+    Observed,
+    ProbeRequest,
+    Ref,
+)
 from gptfl_operator.queue import WorkQueue
+from gptfl_operator.trials import Trials
 from gptfl_operator.world import LOOKUP_SECONDS, World
 
 KEY = ("lab", "digits")
@@ -522,3 +534,52 @@ def test_an_event_note_of_any_length_fits(api: FakeApi) -> None:
     note = EventNote("Long", "x" * 5000)
     Bench(api, deciding(Desired(status={"phase": "Running"}, events=(note,)))).settle()
     assert {len(one["note"]) for one in api.of("events")} == {1024}
+
+
+def test_secrets_with_keys_are_made_once_the_authority_first(api: FakeApi) -> None:
+    def wants(run: Object, observed: Observed, now: datetime) -> Desired:
+        there = {one["metadata"]["name"] for one in observed.secrets}
+        asked = (
+            CertificateRequest(CertificateUse.AUTHORITY, secret("ca"), common_name="lab"),
+            CertificateRequest(CertificateUse.CLIENT, secret("north"), "ca", "north"),
+        )
+        missing = (one for one in asked if one.secret["metadata"]["name"] not in there)
+        return Desired(certificates=tuple(missing))
+
+    def secret(name: str) -> dict[str, Any]:
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}
+
+    api.put("gptflruns", run_object())
+    bench = Bench(api, Brain(decide=wants)).settle()
+    assert [path.rsplit("/", 1)[-1] for _, path in api.writes] == ["ca", "north"]
+    north = api.objects["secrets", "lab", "north"]
+    assert TOKEN_DIGEST in north["metadata"]["annotations"]
+    api.remove("secrets", "lab", "north")  # revoked by deletion: the next one has a new key
+    bench.settle()
+    assert api.objects["secrets", "lab", "north"]["data"] != north["data"]
+    assert [path.rsplit("/", 1)[-1] for _, path in api.writes] == ["ca", "north", "north"]
+    assert north["data"]["token"] not in str(bench.world.caches["Secret"].all())
+
+
+def test_what_came_of_a_probe_is_told_to_the_next_decision(api: FakeApi) -> None:
+    seen: list[dict[str, str]] = []
+    request = ProbeRequest("digits-1", "http://model", {})
+
+    def wants(run: Object, observed: Observed, now: datetime) -> Desired:
+        seen.append(dict(observed.probes))
+        return Desired(probes=() if observed.probes else (request,))
+
+    class AtOnce(ThreadPoolExecutor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            later.append(lambda: fn(*args, **kwargs))
+
+    later: list[Callable[[], None]] = []
+    api.put("gptflruns", run_object())
+    bench = Bench(api, Brain(decide=wants))
+    bench.controller.trials = Trials(lambda request: "no answer", AtOnce())
+    bench.settle()
+    assert seen[-1] == {}
+    later.pop()()
+    bench.look()
+    assert seen[-1] == {"digits-1": "no answer"}
+    assert later == []

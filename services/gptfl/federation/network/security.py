@@ -14,10 +14,8 @@ import grpc
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from gptfl.certificates import CLIENT_URI
 from gptfl.errors import NetworkError
-
-CLIENT_URI = "urn:gptfl:client:"
-"""Before a client's name in its certificate; a certificate without one is known by its CN."""
 
 _LOG = logging.getLogger(__name__)
 _NOBODY = hashlib.sha256(os.urandom(32)).hexdigest()

@@ -23,10 +23,17 @@ from gptfl_operator.probes import probed
 _LOG = logging.getLogger("gptfl.operator")
 
 PORT = click.IntRange(0, 65_535)
-MakeBrain = Callable[[KubernetesApi], Brain]
-"""What decides, given the API server that it may have to ask for a store's keys."""
+MakeBrain = Callable[[KubernetesApi, Path], Brain]
+"""What decides: by its settings, and with the API server where the keys of stores are."""
 
 _OPTIONS = (
+    click.option(
+        "--settings",
+        required=True,
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        metavar="FILE",
+        help="YAML: images, store, broker; the chart writes it.",
+    ),
     click.option(
         "--namespace",
         "namespaces",
@@ -67,7 +74,7 @@ _OPTIONS = (
     ),
     click.option("--host", default="127.0.0.1", show_default=True, help="Where both are served."),
     click.option(
-        "--log-format", type=click.Choice(list(LogFormat)), default="text", show_default=True
+        "--log-format", type=click.Choice(("text", "json")), default="text", show_default=True
     ),
     click.option(
         "--log-level", type=click.Choice(("debug", "info", "warning", "error")), default="info"
@@ -83,7 +90,7 @@ def main(make_brain: MakeBrain, arguments: Sequence[str] | None = None) -> None:
         """Makes of each GPTFLRun of a cluster what it asks for."""
         _run(make_brain, **given)
 
-    for option in reversed(_OPTIONS):
+    for option in _OPTIONS:
         option(command)
     try:
         command(
@@ -100,6 +107,7 @@ def main(make_brain: MakeBrain, arguments: Sequence[str] | None = None) -> None:
 def _run(
     make_brain: MakeBrain,
     *,
+    settings: Path,
     namespaces: tuple[str, ...],
     kubeconfig: Path | None,
     identity: str,
@@ -128,7 +136,7 @@ def _run(
             lease_name=lease_name,
             workers=workers,
         )
-        operator = Operator(api, make_brain(api), options, telemetry.registry)
+        operator = Operator(api, make_brain(api, settings), options, telemetry.registry)
         if probe_port is None:
             operator.run(_stop_on_signals())
             return

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import ConfigDict
+from pydantic.alias_generators import to_camel
 
 
 class DeploymentMode(StrEnum):
@@ -23,6 +27,11 @@ class ServiceType(StrEnum):
 @dataclass(frozen=True)
 class OperatorSettings:
     """The same for every run that the operator looks after."""
+
+    # Read from a file, names are as in every file of Kubernetes: `storeSecret`.
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        alias_generator=to_camel, extra="forbid", hide_input_in_errors=True
+    )
 
     image: str
     """The image of the stages."""

@@ -7,12 +7,14 @@ from gptfl.cli.reference import command_page
 from gptfl.spec.crd import crd_yaml
 from gptfl.spec.reference import reference_page
 from gptfl.telemetry.metrics import metrics_page
+from gptfl_operator.reference import conditions_page
 
 ROOT = Path(__file__).parents[2]
 FILES = {
     "charts/gptfl/crds/gptflruns.yaml": crd_yaml,
     "docs/reference/run.md": reference_page,
     "docs/reference/metrics.md": metrics_page,
+    "docs/reference/conditions.md": conditions_page,
     "docs/reference/command-line.md": command_page,
 }
 

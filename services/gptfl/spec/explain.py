@@ -30,10 +30,12 @@ def find_field(path: str) -> tuple[str, Schema]:
     for candidate in (plain, f"spec.{plain}"):
         if candidate in known:
             return known[candidate]
-    near = nearest(plain, known) or nearest(f"spec.{plain}", known)
     last = plain.rsplit(".", 1)[-1].lower()
-    ending = [name for name in known if name.rsplit(".", 1)[-1].lower() == last]
-    hint = f"did you mean {near or ' or '.join(ending[:3])}?" if near or ending else "try spec"
+    meant = [name for name in known if name.rsplit(".", 1)[-1].lower() == last][:3]
+    if not meant:
+        near = nearest(plain, known) or nearest(f"spec.{plain}", known)
+        meant = [near] if near else []
+    hint = f"did you mean {' or '.join(meant)}?" if meant else "try spec"
     raise SpecError.of(path, f"is not a field of a GPTFLRun; {hint}")
 
 

@@ -14,9 +14,10 @@ FAULTS = ("unavailable", "reset", "stall", "cut request", "cut answer", "lost an
 """Refused with 503; closed before anything was done; held without a byte; half a request or half an
 answer let through; done, and the answer swallowed."""
 
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 _UNAVAILABLE = (
     b"HTTP/1.1 503 Slow Down\r\nContent-Type: application/xml\r\nConnection: close\r\n"
-    b"Content-Length: 63\r\n\r\n<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_SLOW_DOWN), _SLOW_DOWN)
 )
 
 

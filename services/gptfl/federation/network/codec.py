@@ -38,7 +38,7 @@ class Limits:
     """Arrays, metrics and settings."""
 
     def admit(self, header: int, payload: int) -> bool:
-        return header <= self.header and payload <= self.payload
+        return 0 < header <= self.header and payload <= self.payload
 
 
 @dataclass(frozen=True)
@@ -209,13 +209,13 @@ class Assembly:
     def __init__(self, edition: str, header: int, payload: int, limits: Limits) -> None:
         """Raises CodecError when the sizes that were announced are out of bounds."""
         if not limits.admit(header, payload):
-            raise CodecError(f"{header + payload} bytes are more than the other side may send")
+            raise CodecError(f"{header} and {payload} bytes are not what the other side may send")
         self.edition = edition
         self.header, self.payload = header, payload
         self.received = 0
         self._limits = limits
         self._head: _Header | None = None
-        self._open = BytesIO()
+        self._open = _buffer(header)
         self._left = header
         self._lengths: Iterator[int] = iter(())
         self._blobs: list[bytes] = []
@@ -241,15 +241,14 @@ class Assembly:
                 self._close_buffer()
 
     def _close_buffer(self) -> None:
-        # A BytesIO hands its buffer over without a copy, and a large one grows without one.
-        done, self._open = self._open.getvalue(), BytesIO()
+        done = self._open.getvalue()
         if self._head is None:
             self._head = self._read_header(done)
         else:
             self._blobs.append(done)
         for length in self._lengths:
             if length:
-                self._left = length
+                self._open, self._left = _buffer(length), length
                 return
             self._blobs.append(b"")
 
@@ -278,3 +277,15 @@ class Assembly:
             return RecordDict(dict(made)), self._head.about
         except (TypeError, ValueError):
             raise CodecError("records that Flower does not know") from None
+
+
+def _buffer(length: int) -> BytesIO:
+    """Room for so many bytes, taken at once: growing would copy, and leave holes in the memory.
+
+    When it is full its bytes can be had without a copy.
+    """
+    buffer = BytesIO()
+    buffer.seek(length - 1)
+    buffer.write(b"\0")
+    buffer.seek(0)
+    return buffer

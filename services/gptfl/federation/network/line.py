@@ -30,17 +30,22 @@ _MOST_WAITING = 256
 
 
 class Sending:
-    """Shares the bytes that may be on their way among the tasks that are being sent."""
+    """How large the next frame of a task may be, so that all clients' together stay bounded.
+
+    Who reads slowly keeps its frame for long. It takes room from the others' frames, never their
+    turn.
+    """
 
     _SMALLEST = 64 << 10
+    _SHARE = 8
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
-        self.tasks = 0
+        self.on_their_way = 0
 
     @property
     def frame_bytes(self) -> int:
-        share = self._settings.sending_bytes // max(1, self.tasks)
+        share = (self._settings.sending_bytes - self.on_their_way) // self._SHARE
         return min(self._settings.frame_bytes, max(self._SMALLEST, share))
 
 
@@ -183,15 +188,16 @@ class StreamLine:
             self._enqueue(self._chunks(slot, want.transfer, want.offset))
 
     def _chunks(self, slot: Slot, transfer: int, offset: int) -> Iterator[bytes]:
-        self._sending.tasks += 1
-        try:
-            while offset < slot.packed.size and self._offered is slot:
-                pieces = slot.packed.pieces(offset, self._sending.frame_bytes)
+        while offset < slot.packed.size and self._offered is slot:
+            pieces = slot.packed.pieces(offset, self._sending.frame_bytes)
+            size = sum(map(len, pieces))
+            self._sending.on_their_way += size
+            try:
                 yield pack_chunk(transfer, offset, pieces)
-                offset += (sent := sum(map(len, pieces)))
-                self._counters.bytes_sent[self.name] += sent
-        finally:
-            self._sending.tasks -= 1
+            finally:
+                self._sending.on_their_way -= size
+            offset += size
+            self._counters.bytes_sent[self.name] += size
 
     def _put(self, frame: bytes) -> None:
         self._enqueue(iter((frame,)))

@@ -9,8 +9,8 @@ class StreamSettings:
 
     frame_bytes: int = 4 << 20
     """Payload of a frame, at most; 4 MiB is also the most that there may be."""
-    sending_bytes: int = 64 << 20
-    """Frames on their way to clients, all together: with many clients they are smaller."""
+    sending_bytes: int = 16 << 20
+    """Frames on their way to clients, all together: the more there are, the smaller the next."""
     held_bytes: int | None = None
     """Replies on their way or not yet taken, all clients together, beside the one that is due.
     None for 256 MB or two replies, whichever is more."""

@@ -118,8 +118,12 @@ def store_answers(visit: Visit) -> Obstacle | None:
 
 
 def model_has_a_name(visit: Visit) -> Obstacle | None:
-    """The run's own name may be longer than that of a model."""
+    """One of its own among Services; the run's name may be longer than that of a model."""
     scope = visit.scope
+    if scope.model_name.endswith("-aggregator"):
+        return Reason.NAME_TAKEN, Problem(
+            "spec.serving.name", "ends as the Services of aggregators do; use another name"
+        )
     if scope.run.spec.serving.name is None and len(scope.name) > LONGEST_MODEL:
         return Reason.NAME_TOO_LONG, Problem(
             "spec.serving.name",

@@ -23,7 +23,12 @@ _SUFFIXES = {
     "m": Decimal("0.001"),
 }
 _FIXED = {
-    "Job": (("spec", "template"), ("spec", "completions"), ("spec", "completionMode")),
+    "Job": (
+        ("spec", "template"),
+        ("spec", "completions"),
+        ("spec", "completionMode"),
+        ("spec", "podFailurePolicy"),
+    ),
     "StatefulSet": (("spec", "volumeClaimTemplates"), ("spec", "serviceName")),
 }
 """What the API server lets nobody change in an object that exists. A new release of the operator

@@ -121,6 +121,10 @@ def publish(scope: Scope, export: Export | None, observed: Observed) -> Publicat
     name = serving.revision_name(scope, export.digest)
     manifest = serving.inference_service(scope, export.key, export.digest)
     revision = scene.revisions.get(name)
+    if revision is None and observed.refused:
+        words = f"the API server does not take {observed.refused[0]}"
+        made = _finished(scene, Reason.REFUSED, words, candidate=name)
+        return replace(made, apply=(manifest, *made.apply))
     if revision is None:
         made = _finished(scene, Reason.LOADING, "the model is being loaded", candidate=name)
         return replace(made, apply=(manifest, *made.apply))

@@ -162,13 +162,13 @@ def _words(
     observed: Observed,
 ) -> tuple[Reason, str]:
     """What there is to say of a stage at work: the main pod's trouble before its helpers'."""
-    if main is None and observed.refused:
+    every = (work.main, *work.helpers)
+    if observed.refused and any(one.name not in jobs for one in every):
         return Reason.REFUSED, f"the API server does not take {observed.refused[0]}"
-    if main is not None and job_state(main) is JobState.SUSPENDED:
-        queue = labels_of(main).get(QUEUE)
-        if queue is not None:
-            return Reason.QUEUED, f"waits in the queue {queue} for its turn"
-    for one in (work.main, *work.helpers):
+    queued = _queued(every, jobs)
+    if queued is not None:
+        return Reason.QUEUED, queued
+    for one in every:
         job = jobs.get(one.name)
         trouble = trouble_of(one, job, observed) if job is not None else None
         if trouble is not None:
@@ -185,6 +185,16 @@ def _words(
     if before is not None:
         return Reason.RUNNING, f"{stage.name} is at work again; the last time: {before.message}"
     return Reason.RUNNING, f"{stage.name} is at work"
+
+
+def _queued(works: Iterable[Work], jobs: Mapping[str, Object]) -> str | None:
+    """Which part Kueue has not let in yet."""
+    for one in works:
+        job = jobs.get(one.name)
+        queue = labels_of(job).get(QUEUE) if job is not None else None
+        if job is not None and queue and job_state(job) is JobState.SUSPENDED:
+            return f"{one.part.component} waits in the queue {queue} for its turn"
+    return None
 
 
 def trouble_of(work: Work, job: Object, observed: Observed) -> Trouble | None:

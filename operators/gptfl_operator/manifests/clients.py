@@ -8,7 +8,7 @@ from gptfl.spec.pods import PodTemplate
 from gptfl_operator.manifests.federation import PORT, aggregator_name, outside_names
 from gptfl_operator.manifests.pods import RUN_FILE, Part
 from gptfl_operator.manifests.scope import Scope
-from gptfl_operator.names import object_name
+from gptfl_operator.names import digest8, object_name
 
 IDENTITY_FOLDER = "/etc/gptfl/identity"
 DATA_FOLDER = "/data"
@@ -25,8 +25,10 @@ def client_names(scope: Scope) -> list[str]:
 
 
 def identity_name(scope: Scope, client: str) -> str:
-    """The Secret with a client's key, certificate and token."""
-    return object_name(scope.name, f"client-{client}", longest=253)
+    """The Secret with a client's key, certificate and token. The digest tells a client from a part
+    of another run, whose name may end in the same words."""
+    digest = digest8(scope.name, client)
+    return object_name(scope.name, f"client-{client}", digest, longest=253)
 
 
 def client_parts(scope: Scope) -> Iterator[Part]:

@@ -58,6 +58,8 @@ WRONG = [
     (a_world(a_run(name="a" * 41)), "NameTooLong",
      "spec.serving.name: is unset, and the run's name has more than 40 characters; "
      "give a name of at most 40"),
+    (a_world(a_run(serving={"name": "pets-aggregator"})), "NameTaken",
+     "spec.serving.name: ends as the Services of aggregators do; use another name"),
     (a_world(simulated_clients=1), "TooManyClients",
      "spec.federation.simulation.clients: 2 is more than the 1 pods that the operator starts for "
      "made-up clients; use up to 1, or have the operator's settings changed"),

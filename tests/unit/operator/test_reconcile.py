@@ -217,7 +217,9 @@ def test_jobs_in_a_queue_are_left_to_kueue() -> None:
     job["spec"]["suspend"] = True
     world.settle()
     assert world.said("Generated") == ("False", "Queued")
-    assert world.condition("Generated")["message"] == ("waits in the queue team for its turn")
+    assert world.condition("Generated")["message"] == (
+        "prompts waits in the queue team for its turn"
+    )
     assert world.run["status"]["phase"] == "Pending"
     assert job["spec"]["suspend"] is True
 
@@ -313,7 +315,11 @@ def test_a_client_outside_gets_its_certificate_at_once_and_no_pod() -> None:
     world = World(a_run(federation={"clients": clients}))
     world.named[world.at("PersistentVolumeClaim", "south")] = {"metadata": {"name": "south"}}
     world.settle()
-    assert "pets-client-north" in world.names("Secret")
+    assert "north" in [
+        t["metadata"]["labels"].get("gptfl.io/client")
+        for (kind, _), t in world.things.items()
+        if kind == "Secret"
+    ]
     assert "pets-aggregator" in world.names("Service")
 
     world.up_to("aggregator")
@@ -324,9 +330,8 @@ def test_a_client_outside_gets_its_certificate_at_once_and_no_pod() -> None:
 
 def test_a_revoked_client_is_on_the_list_and_has_no_pod() -> None:
     world = World().up_to("aggregator")
-    world.things["Secret", "pets-client-client-1"]["metadata"]["labels"]["gptfl.io/revoked"] = (
-        "true"
-    )
+    secret = next(name for name in world.names("Secret") if "client-client-1" in name)
+    world.things["Secret", secret]["metadata"]["labels"]["gptfl.io/revoked"] = "true"
     world.settle()
 
     assert world.things["ConfigMap", "pets-admission"]["data"]["revoked"] == "client-1\n"
@@ -453,3 +458,60 @@ def test_all_that_is_made_is_labelled_as_the_runs() -> None:
         assert labels["gptfl.io/run"] == "pets"
         assert labels["gptfl.io/run-uid"] == UID
         assert len(name) <= 63
+
+
+def test_workers_that_wait_in_the_queue_are_named() -> None:
+    world = World(a_run(queueName="team")).up_to("generation")
+    world.job("worker")["spec"]["suspend"] = True
+    world.settle()
+
+    assert world.said("Generated") == ("False", "Queued")
+    assert world.condition("Generated")["message"] == "worker waits in the queue team for its turn"
+
+
+def test_a_model_below_the_gate_is_not_tried_for_long() -> None:
+    world = World().up_to("export")
+    assert world.job("export")["spec"]["backoffLimit"] == 1
+
+    world.fail("export")
+    said = '{"error": "spec.evaluation.gate: Accuracy is 0.5000, 0.3000 less than the minimum"}'
+    ended = {"terminated": {"exitCode": 1, "message": said}}
+    world.pod_of(world.job("export"), containerStatuses=[{"name": "main", "state": ended}])
+    world.settle()
+
+    assert world.said("Published") == ("False", "StageError")
+    assert world.condition("Failed")["message"] == (
+        "serving: spec.evaluation.gate: Accuracy is 0.5000, 0.3000 less than the minimum"
+    )
+    assert world.names("InferenceService") == []
+
+
+def test_a_pod_that_was_tried_again_leaves_its_words() -> None:
+    world = World().up_to("pretraining")
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    world.pod_of(world.job("pretraining"), containerStatuses=[{"name": "main", "state": ended}])
+    world.settle()
+    assert world.said("Pretrained") == ("False", "OutOfMemory")
+
+    world.later(20)
+    running = {"name": "main", "state": {"running": {}}}
+    world.pod_of(world.job("pretraining"), phase="Running", containerStatuses=[running])
+    world.settle()
+    assert world.said("Pretrained") == ("False", "Running")
+    assert world.condition("Pretrained")["message"].startswith(
+        "pretraining is at work again; the last time: the container main was killed"
+    )
+
+
+def test_a_client_whose_pod_is_in_trouble_is_named() -> None:
+    world = World().up_to("aggregator")
+    client = next(
+        t for (k, _), t in world.things.items() if k == "Job" and component(t) == "client"
+    )
+    waiting = {"waiting": {"reason": "ImagePullBackOff"}}
+    world.pod_of(client, containerStatuses=[{"name": "main", "image": "a:1", "state": waiting}])
+    world.settle()
+
+    assert world.said("Federated") == ("False", "ImagePull")
+    assert world.condition("Federated")["message"].startswith("client client-0: the image a:1 ")
+    assert "spec.federation.clientTemplate.image" in world.condition("Federated")["message"]

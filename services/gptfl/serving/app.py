@@ -5,100 +5,59 @@ addresses, writes a traceback for each wrong request, times each request for a l
 reads, and lets anyone unload the model.
 """
 
-import logging
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import NoReturn
 
 from fastapi import FastAPI, Request, Response
-from kserve import ModelRepository
-from kserve.errors import (
-    InvalidInput,
-    ModelNotFound,
-    ModelNotReady,
-    UnsupportedProtocol,
-)
-from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.model_repository_extension import ModelRepositoryExtension
-from kserve.protocol.rest.server import metrics_handler
+from kserve.metrics import EXPLAIN_HIST_TIME, POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME
 from kserve.protocol.rest.v1_endpoints import register_v1_endpoints
 from kserve.protocol.rest.v2_endpoints import register_v2_endpoints
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
 
-from gptfl.serving.body import LimitedBody
-from gptfl.serving.predictor import Predictor
-from gptfl.serving.requests import RequestError
-from gptfl.serving.routes import predict_routes
-
-MAX_BODY_BYTES = 32 * 2**20
-"""The largest request."""
-
-MAX_MESSAGE = 500
-"""Characters of an error message that are sent and logged."""
-
-STATUSES: Mapping[type[Exception], HTTPStatus] = {
-    InvalidInput: HTTPStatus.BAD_REQUEST,
-    RequestError: HTTPStatus.BAD_REQUEST,
-    ModelNotFound: HTTPStatus.NOT_FOUND,
-    ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
-    NotImplementedError: HTTPStatus.NOT_IMPLEMENTED,
-    UnsupportedProtocol: HTTPStatus.NOT_IMPLEMENTED,
-}
-"""What KServe raises, and what a client is told."""
-
-log = logging.getLogger("gptfl.serving")
+from gptfl.serving.body import BODY_LIMITS, BodyLimits, LimitedBody
+from gptfl.serving.counting import Counting
+from gptfl.serving.models import FixedModels, OneModel
+from gptfl.serving.refusals import REFUSALS, printable, refused, said
+from gptfl.serving.routes import Predictions
 
 
-def create_app(predictor: Predictor) -> FastAPI:
-    """The application for a loaded model."""
-    models = ModelRepository()
-    models.update(predictor)
-    dataplane = DataPlane(models)
-    fixed = _FixedModel(models)
-    # Routes are tried in order, so these two stand before KServe's of the same paths.
-    routes = predict_routes(dataplane)
-    app = FastAPI(title="gptfl", routes=routes, docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(LimitedBody, limit=MAX_BODY_BYTES)
-    app.add_api_route("/", DataPlane.live)
-    app.add_api_route("/metrics", metrics_handler, response_model=None)
+def create_app(
+    dataplane: OneModel,
+    counting: Counting,
+    registry: CollectorRegistry,
+    limits: BodyLimits = BODY_LIMITS,
+) -> ASGIApp:
+    """The application for a loaded model; `/metrics` shows the registry."""
+    app = FastAPI(title="gptfl", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(LimitedBody, limits=limits)
+    app.add_api_route("/", dataplane.live)
+    _add_metrics(app, registry)
+    fixed = FixedModels(dataplane)
     register_v1_endpoints(app, dataplane, fixed)
     register_v2_endpoints(app, dataplane, fixed)
-    for kind in STATUSES:
-        app.add_exception_handler(kind, _known)
+    for kind in (*REFUSALS, Exception):
+        app.add_exception_handler(kind, _refused)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unknown)
-    return app
+    return Predictions(dataplane, counting, app, limits)
 
 
-class _FixedModel(ModelRepositoryExtension):  # type: ignore[misc]  # kserve has no types
-    """One model for the life of the process: who serves another starts another server."""
+def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:
+    for histogram in (PRE_HIST_TIME, PREDICT_HIST_TIME, POST_HIST_TIME, EXPLAIN_HIST_TIME):
+        registry.register(histogram)
 
-    async def load(self, model_name: str) -> NoReturn:
-        raise NotImplementedError(f"{model_name}: cannot be loaded; start a server with that model")
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": content_type})
 
-    async def unload(self, model_name: str) -> NoReturn:
-        raise NotImplementedError(f"{model_name}: cannot be unloaded; stop the server")
+    app.add_api_route("/metrics", metrics, response_model=None)
 
 
-async def _known(request: Request, error: Exception) -> Response:
-    return _answer(request, STATUSES[type(error)], str(error))
+async def _refused(request: Request, error: Exception) -> Response:
+    return refused(request.method, error)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _answer(request, HTTPStatus(error.status_code), str(error.detail))
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    """A fault of ours: the server's log has the traceback, the client does not."""
-    return _answer(
-        request, HTTPStatus.INTERNAL_SERVER_ERROR, "the server has failed; its log says how"
-    )
-
-
-def _answer(request: Request, status: HTTPStatus, message: str) -> Response:
-    # A message may quote the request: what is quoted must not fill the log nor forge its lines.
-    shown = "".join(char if char.isprintable() else " " for char in message[:MAX_MESSAGE])
-    log.info("%d %s %s", status, request.method, shown)
-    return JSONResponse({"error": shown}, status_code=status)
+    return said(request.method, HTTPStatus(error.status_code), printable(str(error.detail)))

@@ -1,46 +1,63 @@
-"""The two routes that answer, in KServe's protocols.
+"""The two paths that ask the model, in KServe's protocols over HTTP.
 
-KServe's own let FastAPI take each request apart and put each answer together, which costs more
-than a small model does, and end in status 500 for some requests that are wrong.
+They stand before the application with all other paths: the way through its routers and middleware,
+and KServe's own handling of these two, cost more than a small model does.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from kserve import InferRequest, InferResponse
-from kserve.protocol.dataplane import DataPlane
-from starlette.requests import Request
+from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gptfl.serving.answers import rest_answer
+from gptfl.serving.body import BodyLimits, read_body
+from gptfl.serving.counting import Counting
+from gptfl.serving.models import OneModel
+from gptfl.serving.refusals import refused
 from gptfl.serving.requests import RequestError
 from gptfl.serving.tensors import JSON_LENGTH, read_infer_request
 
-
-def predict_routes(dataplane: DataPlane) -> list[BaseRoute]:
-    """`:predict` of v1 and `/infer` of v2."""
-
-    async def infer(request: Request, payload: dict[str, Any] | InferRequest) -> Any:
-        answer, _ = await dataplane.infer(_name(request), payload, dict(request.headers))
-        return answer
-
-    async def v1(request: Request) -> Response:
-        return _json(await infer(request, _parsed(await request.body())))
-
-    async def v2(request: Request) -> Response:
-        body = await request.body()
-        asked = read_infer_request(body, request.headers, _name(request))
-        return _v2_response(await infer(request, asked))
-
-    return [
-        Route("/v1/models/{name}:predict", v1, methods=["POST"]),
-        Route("/v2/models/{name}/infer", v2, methods=["POST"]),
-    ]
+_PATH = re.compile(r"/(?:(v1)/models/([^/]+):predict|(v2)/models/([^/]+)/infer)")
 
 
-def _name(request: Request) -> str:
-    return str(request.path_params["name"])
+class Predictions:
+    """ASGI: `:predict` of v1 and `/infer` of v2; what is something else goes on to the rest."""
+
+    def __init__(
+        self, dataplane: OneModel, counting: Counting, rest: ASGIApp, limits: BodyLimits
+    ) -> None:
+        self._dataplane = dataplane
+        self._counting = counting
+        self._rest = rest
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        found = _PATH.fullmatch(scope["path"]) if is_post else None
+        if found is None:
+            await self._rest(scope, receive, send)
+            return
+        protocol, name = found[1] or found[3], found[2] or found[4]
+        try:
+            with self._counting.request(protocol):
+                response = await self._answer(protocol, name, scope, receive)
+        except Exception as error:
+            response = refused("POST", error)
+        await response(scope, receive, send)
+
+    async def _answer(self, protocol: str, name: str, scope: Scope, receive: Receive) -> Response:
+        self._dataplane.require_ready()
+        body = await read_body(scope, receive, self._limits)
+        if protocol == "v1":
+            answer, _ = await self._dataplane.infer(name, _parsed(body))
+            return Response(orjson.dumps(answer), media_type="application/json")
+        request = read_infer_request(body, Headers(scope=scope), name)
+        answer, _ = await self._dataplane.infer(name, request)
+        return _v2_response(*rest_answer(answer))
 
 
 def _parsed(body: bytes) -> Any:
@@ -50,13 +67,8 @@ def _parsed(body: bytes) -> Any:
         raise RequestError(f"body: is not JSON ({error})") from None
 
 
-def _v2_response(answer: InferResponse) -> Response:
-    content, json_length = answer.to_rest()
+def _v2_response(content: bytes, json_length: int | None) -> Response:
     if json_length is None:
-        return _json({name: value for name, value in content.items() if value is not None})
-    headers = {JSON_LENGTH: str(json_length)}
+        return Response(content, media_type="application/json")
+    headers: Mapping[str, str] = {JSON_LENGTH: str(json_length)}
     return Response(content, headers=headers, media_type="application/octet-stream")
-
-
-def _json(content: Mapping[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")

@@ -1,22 +1,20 @@
-"""Serves a model folder over HTTP until it is told to stop."""
+"""Serves a model folder over HTTP, and over gRPC when asked, until it is told to stop."""
 
+import asyncio
 import contextlib
 import errno
 import logging
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from gptfl.errors import GPTFLError
 
 if TYPE_CHECKING:
-    import uvicorn
+    from prometheus_client import CollectorRegistry
 
-GRACE_SECONDS = 20
-"""How long requests in work may take after the server was told to stop."""
+    from gptfl.serving.predictor import Limits
 
 log = logging.getLogger("gptfl.serving")
 
@@ -27,43 +25,42 @@ def serve(
     name: str,
     port: int = 8080,
     host: str = "127.0.0.1",
+    grpc_port: int | None = None,
     threads: int = 1,
+    limits: "Limits | None" = None,
+    registry: "CollectorRegistry | None" = None,
 ) -> None:
     """Answers under `/v1/models/{name}` and `/v2/models/{name}` until SIGTERM or SIGINT.
 
-    The port is taken first, and answers when the model is loaded and has run once. Returns when the
-    requests in work are answered. Raises GPTFLError when the port is in use or the folder is not a
-    model.
+    The ports are taken first, and answer when the model is loaded and has run. Returns when the
+    requests in work are answered. The metrics go to `registry`. Raises GPTFLError when a port is in
+    use or the folder is not a model.
     """
-    with _bound(host, port) as listener:
+    with bound(host, port) as listener:
+        if grpc_port is not None:
+            # gRPC takes it later, by itself; who waits for a model to load wants to know before.
+            with bound(host, grpc_port):
+                pass
         import torch
-        import uvicorn
 
-        from gptfl.serving.app import create_app
-        from gptfl.serving.predictor import Predictor
+        from gptfl.serving.counting import Counting
+        from gptfl.serving.ends import Ends
+        from gptfl.serving.predictor import Limits, Predictor
+        from gptfl.telemetry.metrics.process import open_registry
 
         torch.set_num_threads(threads)
-        predictor = Predictor(name, model_folder)
+        registry = registry or open_registry("gptfl serve")
+        counting = Counting(registry, name)
+        predictor = Predictor(name, model_folder, counting, limits or Limits())
         predictor.load()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(predictor),
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=GRACE_SECONDS,
-                # Longer than the idle time of the usual proxies, or they meet closed connections.
-                timeout_keep_alive=65,
-            )
-        )
-        with _port_errors(host, port), _stopped_by_signals(server), _logged():
-            log.info("serving %s at http://%s:%d/v1/models/%s:predict", name, host, port, name)
-            server.run(sockets=[listener])
-            log.info("stopped")
+        ends = Ends(predictor, counting, registry)
+        with port_errors(host, port), asyncio.Runner(loop_factory=ends.loop_factory) as runner:
+            runner.run(ends.answer(listener, rpc_address(host, grpc_port)))
+        log.info("stopped")
 
 
 @contextlib.contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
+def bound(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that has the port and does not listen yet, so that nobody is kept waiting."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -76,13 +73,14 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
     with socket.socket(family, kind, protocol) as listener:
         # A server that was just stopped leaves its port behind for a minute.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with _port_errors(host, port):
+        with port_errors(host, port):
             listener.bind(address)
         yield listener
 
 
 @contextlib.contextmanager
-def _port_errors(host: str, port: int) -> Iterator[None]:
+def port_errors(host: str, port: int) -> Iterator[None]:
+    """Says in a GPTFLError why a port cannot be had."""
     try:
         yield
     except OSError as error:
@@ -96,35 +94,8 @@ def _port_errors(host: str, port: int) -> Iterator[None]:
         raise GPTFLError(f"port {port} of {host}: {reason}") from error
 
 
-@contextlib.contextmanager
-def _logged() -> Iterator[None]:
-    """Start, stop and refused requests as lines on standard error; what went well is counted in
-    the metrics."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-
-
-@contextlib.contextmanager
-def _stopped_by_signals(server: "uvicorn.Server") -> Iterator[None]:
-    """SIGTERM and SIGINT stop the server and nothing more.
-
-    uvicorn has handlers of its own while it runs, and afterwards raises what it caught once more:
-    the process would end by the signal and not with exit code 0.
-    """
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def rpc_address(host: str, port: int | None) -> str | None:
+    """The address as gRPC writes it."""
+    if port is None:
+        return None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from served_model import served, write_model
+from served_model import Served, served, write_model
 
 
 @pytest.fixture(scope="session")
@@ -14,6 +14,11 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def client(model_folder: Path) -> Iterator[httpx.Client]:
-    with served(model_folder) as (_, client):
-        yield client
+def server(model_folder: Path) -> Iterator[Served]:
+    with served(model_folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(server: Served) -> httpx.Client:
+    return server.client

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -25,13 +26,6 @@ from gptfl.spec.task import ImageShape, TaskSpec
 LABELS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 SHAPE = ImageShape(channels=1, height=8, width=8)
 TASK = TaskSpec(labels=LABELS, image=SHAPE)
-
-SERVE = """
-import sys
-from pathlib import Path
-from gptfl.serving.server import serve
-serve(Path(sys.argv[1]), name="digits", port=int(sys.argv[2]))
-"""
 
 
 def write_model(folder: Path) -> Path:
@@ -64,12 +58,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server that is ready, and a client of it."""
+
+    process: subprocess.Popen[str]
+    client: httpx.Client
+    rpc_address: str
+
+    @property
+    def port(self) -> int:
+        port = self.client.base_url.port
+        assert port is not None
+        return port
+
+
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """A server that is ready, and a client of it; the server is killed when it is still there."""
-    port = free_port()
+def served(folder: Path, *options: str) -> Iterator[Served]:
+    """`gptfl serve`, killed when it is still there at the end."""
+    port, rpc_port = free_port(), free_port()
+    command = ["gptfl", "serve", "--model", str(folder), "--name", "digits", *options]
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(folder), str(port)],
+        [*command, "--port", str(port), "--grpc-port", str(rpc_port)],
+        executable=Path(sys.executable).parent / "gptfl",
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -77,7 +88,7 @@ def served(folder: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             wait_until_ready(process, client)
-            yield process, client
+            yield Served(process, client, f"127.0.0.1:{rpc_port}")
     finally:
         process.kill()
         process.wait()

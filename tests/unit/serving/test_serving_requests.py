@@ -11,20 +11,16 @@ from hypothesis import strategies as st
 from served_model import SHAPE, as_base64, digit, png
 
 from gptfl.data.images import decode_image
-from gptfl.serving import requests
-from gptfl.serving.requests import (
-    MAX_INSTANCES,
-    RequestError,
-    Tensor,
-    images_of_instances,
-    images_of_tensors,
-)
+from gptfl.serving import images
+from gptfl.serving.images import ImageDecoder
+from gptfl.serving.requests import MAX_INSTANCES, RequestError, Tensor
 from gptfl.spec.task import ImageShape
 
 SEVEN = digit(7)
 PNG = png(SEVEN)
 B64 = as_base64(PNG)
 RGB = ImageShape(channels=3, height=8, width=8)
+DECODER = ImageDecoder(SHAPE)
 
 
 def encoded(*items: str | bytes, shape: list[int] | None = None) -> Tensor:
@@ -50,9 +46,9 @@ def framed(*items: bytes) -> bytes:
     ],
 )
 def test_every_form_of_an_instance_is_the_same_image(instance: object) -> None:
-    images = images_of_instances({"instances": [instance]}, SHAPE)
-    assert images.dtype == torch.uint8
-    assert images.tolist() == [[SEVEN.tolist()]]
+    rows = DECODER.instances({"instances": [instance]})
+    assert rows.dtype == torch.uint8
+    assert rows.tolist() == [[SEVEN.tolist()]]
 
 
 @pytest.mark.parametrize(
@@ -67,26 +63,26 @@ def test_every_form_of_an_instance_is_the_same_image(instance: object) -> None:
     ],
 )
 def test_every_form_of_a_tensor_is_the_same_image(tensor: Tensor) -> None:
-    assert images_of_tensors([tensor], SHAPE).tolist() == [[SEVEN.tolist()]]
+    assert DECODER.tensors([tensor]).tolist() == [[SEVEN.tolist()]]
 
 
 def test_channels_may_stand_first_or_last() -> None:
     colours = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    last = images_of_tensors([pixels(colours)], RGB)
-    first = images_of_tensors([pixels(colours.transpose(0, 3, 1, 2))], RGB)
+    last = ImageDecoder(RGB).tensors([pixels(colours)])
+    first = ImageDecoder(RGB).tensors([pixels(colours.transpose(0, 3, 1, 2))])
     assert torch.equal(last, first)
     assert last[1, 2, 3, 4] == colours[1, 3, 4, 2]
 
 
 def test_an_image_of_another_shape_is_treated_as_in_training() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
-    images = images_of_instances({"instances": [{"b64": as_base64(png(photo))}]}, SHAPE)
-    assert torch.equal(images[0], decode_image(png(photo), SHAPE))
+    rows = DECODER.instances({"instances": [{"b64": as_base64(png(photo))}]})
+    assert torch.equal(rows[0], decode_image(png(photo), SHAPE))
 
 
 def test_the_order_of_the_instances_is_kept() -> None:
-    images = images_of_instances({"instances": [digit(i).tolist() for i in range(5)]}, SHAPE)
-    assert [image[0].tolist() for image in images] == [digit(i).tolist() for i in range(5)]
+    rows = DECODER.instances({"instances": [digit(i).tolist() for i in range(5)]})
+    assert [row[0].tolist() for row in rows] == [digit(i).tolist() for i in range(5)]
 
 
 WRONG_INSTANCES = [
@@ -129,7 +125,7 @@ WRONG_INSTANCES = [
 @pytest.mark.parametrize(("body", "message"), WRONG_INSTANCES)
 def test_a_wrong_v1_request_is_told_what_to_send(body: object, message: str) -> None:
     with pytest.raises(RequestError) as raised:
-        images_of_instances(body, SHAPE)
+        DECODER.instances(body)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
 
@@ -172,7 +168,7 @@ WRONG_TENSORS = [
 @pytest.mark.parametrize(("inputs", "message"), WRONG_TENSORS)
 def test_a_wrong_v2_request_is_told_what_to_send(inputs: list[Tensor], message: str) -> None:
     with pytest.raises(RequestError) as raised:
-        images_of_tensors(inputs, SHAPE)
+        DECODER.tensors(inputs)
     assert str(raised.value).startswith(message)
 
 
@@ -189,28 +185,28 @@ def bomb(width: int, height: int) -> str:
 
 
 def test_an_image_that_unpacks_to_too_much_is_refused() -> None:
-    with pytest.raises(RequestError, match=r"has 10000 × 10000 pixels, with those before it more"):
-        images_of_instances({"instances": [{"b64": bomb(10000, 10000)}]}, SHAPE)
+    with pytest.raises(RequestError, match=r"has 100,000,000 pixels, with those before it more"):
+        DECODER.instances({"instances": [{"b64": bomb(10000, 10000)}]})
     with pytest.raises(RequestError, match=r"instances\[0\]\.b64: has more pixels than the 64,"):
-        images_of_instances({"instances": [{"b64": bomb(16000, 16000)}]}, SHAPE)
+        DECODER.instances({"instances": [{"b64": bomb(16000, 16000)}]})
 
 
 def test_a_very_long_image_is_refused() -> None:
     with pytest.raises(RequestError, match=r"has 20000 × 4 pixels; send at most 16,384 to a side"):
-        images_of_instances({"instances": [{"b64": bomb(20000, 4)}]}, SHAPE)
+        DECODER.instances({"instances": [{"b64": bomb(20000, 4)}]})
 
 
 def test_the_pixels_of_a_request_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MAX_PIXELS", 150)
-    images_of_instances({"instances": [{"b64": B64}] * 2}, SHAPE)
-    with pytest.raises(RequestError, match=r"instances\[2\]\.b64: has 8 × 8 pixels, with those"):
-        images_of_instances({"instances": [{"b64": B64}] * 3}, SHAPE)
+    monkeypatch.setattr(images, "MAX_PIXELS", 150)
+    DECODER.instances({"instances": [{"b64": B64}] * 2})
+    with pytest.raises(RequestError, match=r"instances\[2\]\.b64: has 64 pixels, with those"):
+        DECODER.instances({"instances": [{"b64": B64}] * 3})
 
 
 def test_other_image_formats_are_not_opened() -> None:
     data = png(SEVEN)
     with pytest.raises(RequestError, match="is not an image; send PNG, JPEG or WebP"):
-        images_of_instances({"instances": [{"b64": as_base64(b"BM" + data)}]}, SHAPE)
+        DECODER.instances({"instances": [{"b64": as_base64(b"BM" + data)}]})
 
 
 JSON = st.recursive(
@@ -229,10 +225,10 @@ JSON = st.recursive(
 @given(instances=st.lists(JSON, max_size=3))
 def test_any_json_is_either_images_or_refused(instances: list[object]) -> None:
     try:
-        images = images_of_instances({"instances": instances}, SHAPE)
+        rows = DECODER.instances({"instances": instances})
     except RequestError:
         return
-    assert images.shape == (len(instances), 1, 8, 8)
+    assert rows.shape == (len(instances), 1, 8, 8)
     assert len(instances) <= MAX_INSTANCES
 
 
@@ -247,7 +243,7 @@ def test_any_tensor_is_either_images_or_refused(
     name: str, datatype: str, shape: list[int], data: bytes | list[object]
 ) -> None:
     try:
-        images = images_of_tensors([Tensor(name, datatype, shape, data)], SHAPE)
+        rows = DECODER.tensors([Tensor(name, datatype, shape, data)])
     except RequestError:
         return
-    assert images.shape == (shape[0], 1, 8, 8)
+    assert rows.shape == (shape[0], 1, 8, 8)

@@ -30,6 +30,8 @@ class Recorder:
 
     def __init__(self, registry: CollectorRegistry, metrics: Sequence[Metric]) -> None:
         self._made = {metric.name: _make(metric, registry) for metric in metrics}
+        # Kept, because to find a child by its labels costs several times what counting does.
+        self._children: dict[tuple[str, ...], Any] = {}
 
     def begin(self, metric: Metric, *labels: str) -> None:
         """Shows a metric at zero, with each known value of its last label."""
@@ -53,8 +55,13 @@ class Recorder:
 
     def _child(self, metric: Metric, *labels: str) -> Any:
         """The gauge, counter or histogram for these labels; the caller knows which it is."""
-        made = self._made[metric.name]
-        return made.labels(*labels) if metric.labels else made
+        key = (metric.name, *labels)
+        child = self._children.get(key)
+        if child is None:
+            made = self._made[metric.name]
+            child = made.labels(*labels) if metric.labels else made
+            self._children[key] = child
+        return child
 
 
 def _make(metric: Metric, registry: CollectorRegistry) -> Gauge | Counter | Histogram:

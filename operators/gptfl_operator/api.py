@@ -7,7 +7,7 @@ inside a worker where the queue can wait without one.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -21,10 +21,12 @@ from gptfl.errors import GPTFLError, SpecError
 from gptfl_operator.model import MANAGER
 
 JSON = "application/json"
-MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 REQUEST_SECONDS = (5.0, 30.0)
 """To connect, and to answer."""
+
+Body = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 class ApiError(GPTFLError):
@@ -48,7 +50,7 @@ class Api(Protocol):
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = JSON,
     ) -> dict[str, Any]:
         """The answer to one request. Raises ApiError."""
@@ -72,7 +74,7 @@ class KubernetesApi:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = JSON,
     ) -> dict[str, Any]:
         answer = self._call(
@@ -104,7 +106,7 @@ class KubernetesApi:
         url: str,
         *,
         timeout: tuple[float, float],
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = JSON,
     ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": JSON, "Content-Type": content_type}

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gptfl.telemetry.metrics.operator import OperatorMetrics
-from gptfl_operator.api import APPLY_PATCH, JSON, MERGE_PATCH, Api, ApiError
+from gptfl_operator.api import APPLY_PATCH, JSON, JSON_PATCH, Api, ApiError, Body
 from gptfl_operator.cache import kept, sealed
 from gptfl_operator.model import API_VERSION, MANAGER, EventNote, Object, Ref
 from gptfl_operator.resources import RUNS, resource_of
@@ -76,19 +76,19 @@ class Cluster:
         return kept(answer) if answer["kind"] == ref.kind else None
 
     def write_status(self, run: Object, status: Mapping[str, Any]) -> dict[str, Any]:
-        """The run with the status that it is to have."""
+        """The run with the status that it is to have. Another run of its name does not get it."""
         path = RUNS.path(run["metadata"]["namespace"], run["metadata"]["name"], "status")
-        # With the uid, a run of the same name that came meanwhile does not get it.
-        patch = {
-            "metadata": {"uid": run["metadata"]["uid"]},
-            "status": merge_patch(run.get("status", {}), status),
-        }
+        # A merge patch could name the uid, and the API server would not mind another one.
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": run["metadata"]["uid"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
         return kept(
             self._write(
                 *("status", RUNS.kind, "PATCH", path),
                 query={"fieldManager": MANAGER},
                 body=patch,
-                content_type=MERGE_PATCH,
+                content_type=JSON_PATCH,
             )
         )
 
@@ -113,7 +113,7 @@ class Cluster:
         path: str,
         *,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = JSON,
     ) -> dict[str, Any]:
         if not self._may_write():
@@ -161,14 +161,15 @@ def event_of(run: Object, note: EventNote, now: datetime, identity: str) -> dict
     }
 
 
-def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7386: what turns one map into the other; what is no more is null in it."""
-    patch: dict[str, Any] = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(value, Mapping) and isinstance(before, Mapping):
-            if inner := merge_patch(before, value):
-                patch[key] = inner
-        elif value != before:
-            patch[key] = value
-    return patch
+def is_same_status(one: Any, other: Any) -> bool:
+    """Equal, where lists and maps that are empty may as well not be there: some are defaults."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(
+            is_same_status(one.get(key), other.get(key)) for key in one.keys() | other.keys()
+        )
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return all(map(is_same_status, one, other))
+    return bool(one == other) or (one in _NOTHING and other in _NOTHING)
+
+
+_NOTHING: tuple[Any, ...] = (None, [], {})

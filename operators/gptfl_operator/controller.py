@@ -17,7 +17,7 @@ from gptfl.telemetry.context import about
 from gptfl.telemetry.metrics.operator import OperatorMetrics
 from gptfl_operator.api import ApiError
 from gptfl_operator.cache import name_of
-from gptfl_operator.cluster import Cluster, merge_patch
+from gptfl_operator.cluster import Cluster, is_same_status
 from gptfl_operator.fields import is_settled, with_fixed_parts, without_gaps
 from gptfl_operator.identities import made_secret
 from gptfl_operator.link import is_owned, linked
@@ -30,6 +30,9 @@ _LOG = logging.getLogger("gptfl.operator")
 
 Progress = Callable[[Object], tuple[RunStatus | None, str | None]]
 """How far a run is, by its store, or why the store cannot be asked."""
+
+PAUSE = 0.25
+"""Seconds until it is looked again whether there is something to look at."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Controller:
     queue: WorkQueue
     brain: Brain
     metrics: OperatorMetrics
+    is_turn: Callable[[], bool] = lambda: True
     trials: Trials = field(default_factory=Trials)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
@@ -67,10 +71,13 @@ class Controller:
         """Something about a run has changed."""
         self.queue.add(key, fresh=not self.world.has_children(key))
 
-    def work(self) -> None:
-        """Looks at runs until the queue is closed."""
-        while (key := self.queue.get()) is not None:
-            self.visit(key)
+    def work(self, pause: Callable[[float], None] = time.sleep) -> None:
+        """Looks at runs until the queue is closed, whenever there is nothing against it."""
+        while not self.queue.is_closed:
+            if not self._may_look:
+                pause(PAUSE)
+            elif (key := self.queue.get()) is not None:
+                self.visit(key)
 
     def visit(self, key: Key) -> None:
         """Looks at one run; whatever goes wrong is tried again, and stops nobody else."""
@@ -84,14 +91,19 @@ class Controller:
         self.metrics.looked(result, self.clock() - started)
 
     @property
+    def _may_look(self) -> bool:
+        """What is decided from an incomplete picture is wrong, and out of turn it is in vain."""
+        return self.is_turn() and self.world.is_synced
+
+    @property
     def longest_look(self) -> float:
         """Seconds for which the look that has gone on longest has gone on."""
         begun = list(self._begun.values())
         return self.clock() - min(begun) if begun else 0.0
 
     def _safely(self, key: Key) -> str:
-        if not self.world.is_synced:
-            self.queue.add_after(key, 0.1)
+        if not self._may_look:
+            self.queue.add_after(key, PAUSE)
             return "settled"
         try:
             result = self._look(key)
@@ -245,5 +257,5 @@ class Controller:
         if desired.status is None:
             return
         status = without_gaps(desired.status)
-        if merge_patch(run.get("status", {}), status):
+        if not is_same_status(run.get("status", {}), status):
             self.world.runs.put(self.cluster.write_status(run, status))

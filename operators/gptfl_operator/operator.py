@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
-from gptfl.errors import GPTFLError
 from gptfl.telemetry.metrics.operator import OperatorMetrics, OperatorState
 from gptfl_operator.api import Api
 from gptfl_operator.cluster import Cluster
@@ -24,10 +23,6 @@ _LOG = logging.getLogger("gptfl.operator")
 WORKERS = 8
 """More were no faster for a thousand runs: it is the API server that they wait for."""
 STUCK_SECONDS = 300.0
-
-
-class LeaseLostError(GPTFLError):
-    """Another replica may work now; this one has stopped, and starts anew."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,9 @@ class Operator:
         self.lease = Lease(api, options.lease_namespace, options.lease_name, options.identity)
         metrics = OperatorMetrics(registry)
         cluster = Cluster(api, options.identity, metrics, may_write=lambda: self.lease.is_held)
-        self.controller = Controller(self.world, cluster, self.queue, brain, metrics)
+        self.controller = Controller(
+            self.world, cluster, self.queue, brain, metrics, is_turn=lambda: self.lease.is_held
+        )
         self._threads: list[threading.Thread] = []
         OperatorState(
             registry,
@@ -65,21 +62,16 @@ class Operator:
         )
 
     def run(self, stop: threading.Event) -> None:
-        """Until `stop` is set. Raises LeaseLostError when another replica may work."""
+        """Until `stop` is set. When it loses the lease it goes on watching, and waits its turn."""
         self._threads = self.world.start(stop)
-        if not self.lease.acquire(stop):
-            return
         workers = self._start_workers()
         try:
-            is_held = self.lease.keep(stop)
+            while self.lease.acquire(stop):
+                self.lease.keep(stop)
         finally:
             self.queue.close()
             for worker in workers:
                 worker.join(timeout=30)
-        if not is_held:
-            raise LeaseLostError(
-                f"the lease {self.options.lease_name} could not be renewed; start this replica anew"
-            )
         self.lease.release()
         _LOG.info("%s has stopped", self.options.identity)
 

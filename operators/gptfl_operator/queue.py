@@ -35,7 +35,7 @@ class WorkQueue:
     _timers: list[tuple[float, Key]] = field(default_factory=list)
     """A heap; an entry counts when `_due` says the same."""
     _failures: dict[Key, int] = field(default_factory=dict)
-    _is_closed: bool = False
+    is_closed: bool = False
 
     def add(self, key: Key, *, fresh: bool = False) -> None:
         """The run is to be looked at; `fresh` says that it has nothing yet."""
@@ -75,7 +75,7 @@ class WorkQueue:
     def get(self) -> Key | None:
         """The next key, as soon as there is one; None when the queue was closed."""
         with self._changed:
-            while not self._is_closed:
+            while not self.is_closed:
                 key = self._take()
                 if key is not None:
                     return key
@@ -97,7 +97,7 @@ class WorkQueue:
     def close(self) -> None:
         """Nobody gets a key any more."""
         with self._changed:
-            self._is_closed = True
+            self.is_closed = True
             self._changed.notify_all()
 
     @property

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from gptfl_operator.api import ApiError
+from gptfl_operator.api import ApiError, Body
 from gptfl_operator.model import RUN_UID_LABEL
 from gptfl_operator.resources import WATCHED, Resource
 
@@ -60,14 +60,14 @@ class FakeApi:
         method: str,
         path: str,
         query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Body | None = None,
         content_type: str = "application/json",
     ) -> dict[str, Any]:
         self._arrive(method, path)
         found = _PATH.match(path)
         assert found, f"{path} is not a path"
         key = (found["plural"], found["namespace"] or "", found["name"] or "")
-        given = copy.deepcopy(dict(body or {}))
+        given: Any = copy.deepcopy(body or {})
         if method == "GET":
             return copy.deepcopy(self._get(key) if key[2] else self._list(key, query or {}))
         if method == "DELETE":
@@ -206,12 +206,14 @@ class FakeApi:
         metadata["managedFields"] = [entry]
         return copy.deepcopy(self.put(key[0], {**before, **given, "metadata": metadata}))
 
-    def _patch_status(self, key: tuple[str, str, str], patch: dict[str, Any]) -> dict[str, Any]:
+    def _patch_status(self, key: tuple[str, str, str], patch: Any) -> dict[str, Any]:
         before = self._get(key)
-        if patch["metadata"]["uid"] != before["metadata"]["uid"]:
-            raise ApiError(409, "Conflict", "another uid")
-        status = _merged(before.get("status", {}), patch["status"])
-        metadata = dict(before["metadata"])
+        test, add = patch
+        assert (test["op"], test["path"]) == ("test", "/metadata/uid")
+        assert (add["op"], add["path"]) == ("add", "/status")
+        if test["value"] != before["metadata"]["uid"]:
+            raise ApiError(422, "Invalid", "the server rejected our request")
+        metadata, status = dict(before["metadata"]), add["value"]
         return copy.deepcopy(self.put(key[0], {**before, "metadata": metadata, "status": status}))
 
     def _replace(self, key: tuple[str, str, str], given: dict[str, Any]) -> dict[str, Any]:
@@ -235,18 +237,6 @@ def _fields(value: Any, name: str = "") -> dict[str, Any]:
         return {}
     left_out = ("name", "namespace", "uid") if name == "metadata" else ()
     return {f"f:{key}": _fields(part) for key, part in value.items() if key not in left_out}
-
-
-def _merged(old: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return patch
-    base = dict(old) if isinstance(old, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            base.pop(key, None)
-        else:
-            base[key] = _merged(base.get(key), value)
-    return base
 
 
 def run_object(name: str = "digits", namespace: str = "lab", **spec: Any) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def _job(name: str) -> dict[str, Any]:
 
 
 def _status(run: Object, observed: Observed, now: datetime) -> dict[str, Any]:
-    is_done = any(job.get("status", {}).get("succeeded") for job in observed.jobs)
+    is_done = any("toy/done" in job["metadata"].get("annotations", {}) for job in observed.jobs)
     before = run.get("status", {}).get("conditions", [{}])[0]
     state = "True" if is_done else "False"
     at = before.get("lastTransitionTime") if before.get("status") == state else None

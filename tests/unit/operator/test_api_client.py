@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from kubernetes.client import Configuration
 
 from gptfl.errors import SpecError
-from gptfl_operator.api import APPLY_PATCH, MERGE_PATCH, ApiError, KubernetesApi, connect
+from gptfl_operator.api import APPLY_PATCH, JSON_PATCH, ApiError, KubernetesApi, connect
 
 
 @dataclass
@@ -49,14 +50,14 @@ def server() -> Iterator[Server]:
                 return
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            told.stream(lambda part: self._chunk(part))
+            told.stream(self._chunk)
             self._chunk(b"")
 
         def _chunk(self, part: bytes) -> None:
             self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
             self.wfile.flush()
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
@@ -91,11 +92,18 @@ def test_a_request_is_what_it_says(server: Server, api: KubernetesApi) -> None:
     assert headers["user-agent"] == "gptfl-operator"
 
 
-@pytest.mark.parametrize("content_type", ["application/json", MERGE_PATCH, APPLY_PATCH])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", {"a": [1, None], "b": {}}),
+        ("application/json", {}),
+        (JSON_PATCH, [{"op": "test"}]),
+        (APPLY_PATCH, {"a": [1, None], "b": {}}),
+    ],
+)
 def test_a_body_goes_out_once_encoded_under_its_type(
-    server: Server, api: KubernetesApi, content_type: str
+    server: Server, api: KubernetesApi, content_type: str, body: Any
 ) -> None:
-    body = {"a": [1, None], "b": {}}
     api.request("PATCH", "/x", None, body, content_type)
     [(_, _, headers, sent)] = server.seen
     assert headers["content-type"] == content_type
@@ -125,7 +133,7 @@ def test_a_refusal_is_in_the_api_servers_words(server: Server, api: KubernetesAp
     said = {"kind": "Status", "reason": "Invalid", "message": "spec.rounds: too many"}
     server.status, server.body = 422, json.dumps(said).encode()
     with pytest.raises(ApiError, match=r"spec\.rounds: too many") as caught:
-        api.request("PATCH", "/x", None, {}, MERGE_PATCH)
+        api.request("PATCH", "/x", None, {}, APPLY_PATCH)
     assert (caught.value.status, caught.value.reason) == (422, "Invalid")
     assert caught.value.is_refusal
 

@@ -102,6 +102,13 @@ def the(api: FakeApi, plural: str) -> dict[str, Any]:
     return found
 
 
+def finish(api: FakeApi, *, is_done: bool = True) -> None:
+    """What a toy run takes for its end."""
+    job = the(api, "jobs")
+    notes = {"toy/done": "yes"} if is_done else {}
+    api.put("jobs", {**job, "metadata": {**job["metadata"], "annotations": notes}})
+
+
 def test_a_run_gets_its_objects_and_then_its_status(api: FakeApi) -> None:
     api.put("gptflruns", run_object())
     Bench(api).settle()
@@ -361,7 +368,7 @@ def test_what_is_on_its_way_out_is_waited_for(api: FakeApi) -> None:
 def test_an_event_is_told_once_for_a_transition(api: FakeApi) -> None:
     api.put("gptflruns", run_object())
     bench = Bench(api).settle()
-    api.put("jobs", {**the(api, "jobs"), "status": {"succeeded": 1}})
+    finish(api)
     # It is killed between the event and the status, again and again.
     api.refuse = answering("PATCH", "/status", ApiError(0, "Unreachable", "away"))
     for _ in range(3):
@@ -379,9 +386,9 @@ def test_an_event_is_told_once_for_a_transition(api: FakeApi) -> None:
 def test_the_same_transition_at_another_time_is_told_again(api: FakeApi) -> None:
     api.put("gptflruns", run_object())
     bench = Bench(api).settle()
-    for number, status in enumerate([{"succeeded": 1}, {}, {"succeeded": 1}]):
+    for number, is_done in enumerate([True, False, True]):
         bench.controller.now = lambda day=number + 2: datetime(2026, 1, day, tzinfo=UTC)  # type: ignore[misc]
-        api.put("jobs", {**the(api, "jobs"), "status": status})
+        finish(api, is_done=is_done)
         bench.settle()
     assert [one["reason"] for one in api.of("events")] == ["Succeeded", "Running", "Succeeded"]
 
@@ -389,7 +396,7 @@ def test_the_same_transition_at_another_time_is_told_again(api: FakeApi) -> None
 def test_an_event_that_cannot_be_told_holds_nothing_up(api: FakeApi) -> None:
     api.put("gptflruns", run_object())
     bench = Bench(api).settle()
-    api.put("jobs", {**the(api, "jobs"), "status": {"succeeded": 1}})
+    finish(api)
     api.refuse = answering("POST", "events", ApiError(403, "Forbidden", "no events"))
     bench.settle()
     assert the(api, "gptflruns")["status"]["phase"] == "Succeeded"

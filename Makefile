@@ -1,6 +1,6 @@
 # One verb a target; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo services test test-unit test-services test-e2e lint types layers generate check bench accuracy clean
+.PHONY: help demo services test test-unit test-services test-cluster test-e2e kubernetes lint types layers generate check bench accuracy clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -27,6 +27,9 @@ demo: .venv/installed  ## GPT-FL on real data: from label names to a model that 
 services:  ## Redis, Prometheus and MinIO for test-services: apt-get, and Go for MinIO
 	@tools/services/install
 
+kubernetes:  ## etcd, and an API server of Kubernetes built by Go, for test-cluster
+	@tools/cluster/install
+
 test: .venv/installed test-unit test-services test-e2e  ## all tests
 
 test-unit: .venv/installed  ## what each part promises
@@ -34,6 +37,9 @@ test-unit: .venv/installed  ## what each part promises
 
 test-services: .venv/installed  ## on real servers: S3, Redis, Prometheus, processes that are killed
 	$(BIN)/pytest tests/services
+
+test-cluster: .venv/installed  ## the operator on a real API server
+	$(BIN)/pytest tests/cluster
 
 test-e2e: .venv/installed  ## whole runs: killed, resumed, repeated, looked at
 	$(BIN)/pytest tests/e2e

@@ -121,14 +121,18 @@ def _command(arguments: Sequence[str], log: Path, first: Callable[[], object]) -
 class Crew:
     """One run, its store and its broker."""
 
-    def __init__(self, folder: Path, broker: str, **generation: Any) -> None:
+    def __init__(
+        self, folder: Path, broker: str, *, store: str | None = None, **generation: Any
+    ) -> None:
+        """The store is a folder below `folder` unless another is given."""
         self.folder, self.broker = folder, broker
         self.store = folder / "store"
+        self.uri = store or str(self.store)
         self.file = folder / "crew.yaml"
         self.file.write_text(yaml.safe_dump(document(**generation)))
         self.run = gptfl.load_run(self.file)
         self._forks: list[Fork] = []
-        gptfl.run_stage(self.run, "prompts", store=str(self.store), folder=folder)
+        gptfl.run_stage(self.run, "prompts", store=self.uri, folder=folder)
 
     def coordinator(self, *options: str, first: Callable[[], object] = lambda: None) -> Fork:
         """`gptfl run --only generation`."""
@@ -141,7 +145,7 @@ class Crew:
         return self._fork("worker", ["worker", str(self.file), *self._where(), *given], first)
 
     def _where(self) -> list[str]:
-        return ["--store", str(self.store), "--broker", self.broker]
+        return ["--store", self.uri, "--broker", self.broker]
 
     def _fork(self, kind: str, arguments: Sequence[str], first: Callable[[], object]) -> Fork:
         log = self.folder / f"{kind}-{len(self._forks)}.log"
@@ -150,7 +154,7 @@ class Crew:
 
     def artifact(self) -> Artifact:
         """What the coordinator has committed."""
-        store = open_store(str(self.store))
+        store = open_store(self.uri)
         found = [one for one in store.artifacts() if one.stage == "generation"]
         assert len(found) == 1
         return found[0]

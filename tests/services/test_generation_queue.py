@@ -11,12 +11,15 @@ from typing import Any
 import pytest
 import redis
 from drawing_crew import IMAGES, SHARD, SHARDS, Crew, undisturbed
-from servers import Redis, free_port, wait_until
+from s3_buckets import new_place
+from servers import Process, Redis, SeaweedFS, free_port, listens, program, wait_until
 
 from gptfl.errors import ModelError
+from gptfl.federation.network import issue_server, make_authority
 from gptfl.generation import pipeline, workers
 from gptfl.generation.items import Shard
 from gptfl.generation.queue import coordinator, messages, process, verdict
+from gptfl.generation.queue.broker import Broker, BrokerAwayError
 from gptfl.generation.queue.stage import queue_name
 from gptfl.generation.results import GenerationReport
 from gptfl.generation.workers import Studio
@@ -329,10 +332,69 @@ def test_a_worker_with_another_store_says_so(crew: Crew, tmp_path: Path) -> None
     assert "use the coordinator's --store" in lost.output
 
 
+def test_a_store_in_a_bucket_and_a_worker_that_is_killed(
+    tmp_path: Path,
+    alone_slowly: Artifact,
+    redis_server: Redis,
+    seaweedfs_server: SeaweedFS,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in seaweedfs_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GPTFL_CACHE", str(tmp_path / "copies"))
+    place = new_place(seaweedfs_server)
+    crew = Crew(tmp_path, redis_server.url, store=place, steps=SLOW_STEPS)
+    try:
+        coordinating, victim = crew.coordinator(), crew.worker()
+        victim.says("2.parquet: 5 images in")
+        victim.kill()
+        assert crew.worker().wait() == coordinating.wait() == 0
+        assert len(set(crew.drew())) == SHARDS
+        assert len(crew.drew()) <= SHARDS + 1, "the one in flight"
+        assert crew.artifact().digest == alone_slowly.digest
+    finally:
+        crew.end()
+
+
+def test_a_broker_with_a_password_behind_a_certificate(tmp_path: Path, alone: Artifact) -> None:
+    pki = tmp_path / "pki"
+    make_authority(pki)
+    server = issue_server(pki, ["127.0.0.1"])
+    port = free_port()
+    with Process(
+        [
+            *(program("redis-server"), "--port", "0", "--tls-port", str(port), "--save", ""),
+            *("--tls-cert-file", str(server.certificate), "--tls-key-file", str(server.key)),
+            *("--tls-auth-clients", "no", "--tls-ca-cert-file", str(server.authority)),
+            *("--requirepass", "open-sesame", "--dir", str(tmp_path)),
+        ],
+        tmp_path / "redis.log",
+        ready=lambda: listens(port),
+    ):
+        host = f"127.0.0.1:{port}/0"
+        authority = f"?ssl_ca_certs={server.authority}"
+        for wrong, reason in (
+            (f"rediss://:open-sesame@{host}", "certificate verify failed"),
+            (f"rediss://:guess@{host}{authority}", "(?i)invalid username-password pair"),
+            (f"redis://:open-sesame@{host}", "closed|reset"),
+        ):
+            with pytest.raises(BrokerAwayError, match=reason):
+                Broker(wrong, "queue").size()
+
+        crew = Crew(tmp_path, f"rediss://:open-sesame@{host}{authority}")
+        try:
+            coordinating, worker = crew.coordinator(), crew.worker()
+            assert coordinating.wait() == worker.wait() == 0
+            assert crew.artifact().digest == alone.digest
+            assert "open-sesame" not in coordinating.output + worker.output
+        finally:
+            crew.end()
+
+
 def test_a_broker_that_is_not_there_is_said_at_once(crew: Crew) -> None:
     crew.broker = f"redis://:secret@127.0.0.1:{free_port()}/0"
     nobody = crew.coordinator()
-    assert nobody.wait() == 2
+    assert nobody.wait() == 1
     assert "gptfl: --broker: redis://:**@127.0.0.1:" in nobody.output
     assert "does not answer" in nobody.output
     assert "secret" not in nobody.output
@@ -343,7 +405,9 @@ def test_a_coordinator_without_workers_says_how_to_start_one(crew: Crew) -> None
         coordinator.LONELY_SECONDS = 1.0
 
     waiting = crew.coordinator(first=soon)
-    waiting.says(r"waiting for workers; start one with: gptfl worker \S+crew.yaml --broker redis")
+    waiting.says(
+        r"waiting for workers on gptfl\.default\.crew\.\w+; start one with: gptfl worker \S+crew"
+    )
     time.sleep(1.5)
     assert waiting.output.count("waiting for workers") == 1
 

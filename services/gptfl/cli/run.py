@@ -17,6 +17,8 @@ from gptfl.store import RunStatus, Store
 from gptfl.telemetry.events import Listener
 from gptfl.telemetry.process import Telemetry
 
+Functions = Mapping[str, StageFunction]
+
 
 def validate_file(file: Path) -> None:
     """Says so when the file is right; raises GPTFLError where it is not."""
@@ -40,7 +42,7 @@ def run_file(
     quiet: bool,
     as_json: bool,
     telemetry: Telemetry,
-    functions: Mapping[str, StageFunction] | None = None,
+    functions: Functions | None = None,
 ) -> None:
     """Does the run or one stage of it; `functions` are those of `gptfl.engine.execute`.
 
@@ -53,7 +55,9 @@ def run_file(
         run = with_workers(run, workers)
     folder = file.absolute().parent
     opened = _open_store(run, store, folder, telemetry)
-    other_hands = {**_other_hands(run, file, broker, store), **(functions or {})}
+    if only in (None, "generation") and broker is not None:
+        functions = {**_on_a_queue(run, file, broker, store), **(functions or {})}
+    other_hands = functions or {}
     if only is not None:
         work = partial(_one_stage, run, only, opened, folder, functions=other_hands)
     else:
@@ -79,13 +83,8 @@ def _open_store(run: GPTFLRun, uri: str | None, folder: Path, telemetry: Telemet
     return store
 
 
-Functions = Mapping[str, StageFunction]
-
-
-def _other_hands(run: GPTFLRun, file: Path, broker: str | None, store: str | None) -> Functions:
-    """The stages that other processes do the work of."""
-    if broker is None:
-        return {}
+def _on_a_queue(run: GPTFLRun, file: Path, broker: str, store: str | None) -> Functions:
+    """The stages that workers draw for."""
     from gptfl.cli.worker import queued_generation
 
     return {"generation": queued_generation(run, file, broker, store)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gptfl.cli.quiet import quieten
-from gptfl.errors import SpecError
+from gptfl.errors import StageError
 from gptfl.generation.queue.stage import QueuedGeneration, queue_name
 from gptfl.spec.load import load_run
 from gptfl.spec.run import GPTFLRun
@@ -58,7 +58,8 @@ def work(
 def queued_generation(
     run: GPTFLRun, file: Path, broker: str, store: str | None
 ) -> QueuedGeneration:
-    """The stage `generation` by workers on a queue. Raises SpecError when there is no broker."""
+    """The stage `generation` by workers on a queue. Raises SpecError for an address that cannot be
+    a broker's, and StageError when there is none now."""
     from gptfl.generation.queue.broker import Broker, BrokerAwayError, check_address
 
     check_address(broker)
@@ -66,8 +67,8 @@ def queued_generation(
     try:
         queue.size()
     except BrokerAwayError as error:
-        raise SpecError.of(
-            "--broker", f"{queue.address} does not answer ({error}); start Redis there"
+        raise StageError(
+            f"--broker: {queue.address} does not answer ({error}); start Redis there"
         ) from error
     command = ["gptfl", "worker", str(file)]
     if os.environ.get("GPTFL_BROKER") != broker:

@@ -16,6 +16,7 @@ from tiny_pipelines import stable_diffusion, stable_diffusion_3, stable_diffusio
 from gptfl.errors import ModelError, SpecError, StageError
 from gptfl.generation.draw import (
     THREAD_NAME,
+    BrokenDeviceError,
     DrawingStoppedError,
     Painter,
     draw_shard,
@@ -160,6 +161,14 @@ def test_one_image_that_does_not_fit_ends_the_stage(folder: Path) -> None:
 
     with pytest.raises(StageError, match="memory does not suffice for a single image"):
         draw_shard(painter(with_call(stable_diffusion(folder), never)), ITEMS)
+
+
+def test_an_accelerator_that_fails_is_not_the_pipelines_fault(folder: Path) -> None:
+    def broken(call: Any, given: dict[str, Any]) -> Any:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure\nmore")
+
+    with pytest.raises(BrokenDeviceError, match=r"failed \(CUDA error: unspecified launch fail"):
+        draw_shard(painter(with_call(stable_diffusion(folder), broken)), ITEMS)
 
 
 def test_any_other_failure_is_one_line(folder: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import LABELS, Stage
 
 from gptfl.errors import DataError, ModelError, SpecError, StageError, StoreError
 from gptfl.generation.items import Item, Shard, catalogue_of
@@ -31,6 +30,7 @@ from gptfl.prompts.results import LabelPrompts, PromptSet
 from gptfl.store import Workspace
 
 KEY = "a" * 64
+LABELS = ["cat", "dog"]
 PROMPTS = PromptSet(
     prompts=[LabelPrompts(label=label, prompts=[f"a {label}", f"one {label}"]) for label in LABELS]
 )
@@ -87,7 +87,7 @@ def test_what_cannot_be_helped_ends_the_stage(
         StageError("spec.generation: no"),
     ],
 )
-def test_an_error_comes_over_as_it_was(stage: Stage, error: Exception, section: Any) -> None:
+def test_an_error_comes_over_as_it_was(stage: Any, error: Exception, section: Any) -> None:
     workspace = stage.workspace(section(), KEY)
     Notes(workspace, "raw-0000-000001.parquet", "here:1").fail(error, final=True)
     drawn, troubles = sort_names(workspace.checkpoints())
@@ -97,7 +97,7 @@ def test_an_error_comes_over_as_it_was(stage: Stage, error: Exception, section: 
     assert (type(told), str(told)) == (type(error), str(error))
 
 
-def test_notes_tell_who_is_at_work_and_who_died(stage: Stage, section: Any) -> None:
+def test_notes_tell_who_is_at_work_and_who_died(stage: Any, section: Any) -> None:
     workspace = stage.workspace(section(), KEY)
     for name in ("raw-0000-000001.parquet", "plan.json"):
         workspace.save_checkpoint(name, b"")
@@ -208,7 +208,7 @@ class FakeBroker:
 class World:
     """A coordinator on a clock of the test's own: at each pause the next thing happens."""
 
-    def __init__(self, stage: Stage, section: Any, shards: int) -> None:
+    def __init__(self, stage: Any, section: Any, shards: int) -> None:
         self.broker, self.now, self.heard = FakeBroker(), 0.0, 0
         self.workspace = stage.workspace(section(), KEY)
         self.files = ShardFiles(self.workspace, LABELS)
@@ -249,7 +249,7 @@ class World:
         self.files.keep(DrawnShard(shard, [Sample(shard.items[0], b"png")], Effort(1.0, 1, "w")))
 
 
-def test_everything_is_handed_out_once_and_waited_for(stage: Stage, section: Any) -> None:
+def test_everything_is_handed_out_once_and_waited_for(stage: Any, section: Any) -> None:
     world = World(stage, section, shards=3)
     for index in range(3):
         world.events += [
@@ -261,7 +261,7 @@ def test_everything_is_handed_out_once_and_waited_for(stage: Stage, section: Any
     assert world.heard == 3
 
 
-def test_a_shard_that_is_drawn_already_is_not_handed_out(stage: Stage, section: Any) -> None:
+def test_a_shard_that_is_drawn_already_is_not_handed_out(stage: Any, section: Any) -> None:
     world = World(stage, section, shards=2)
     world.finish(0)
     world.events = [lambda: world.finish(1)]
@@ -269,7 +269,7 @@ def test_a_shard_that_is_drawn_already_is_not_handed_out(stage: Stage, section: 
     assert world.broker.put_in == ["0/1"]
 
 
-def test_a_queue_that_lost_its_tasks_is_filled_again(stage: Stage, section: Any) -> None:
+def test_a_queue_that_lost_its_tasks_is_filled_again(stage: Any, section: Any) -> None:
     world = World(stage, section, shards=2)
 
     def lose() -> None:
@@ -284,7 +284,7 @@ def test_a_queue_that_lost_its_tasks_is_filled_again(stage: Stage, section: Any)
 
 
 def test_a_shard_whose_worker_died_is_handed_out_again_and_a_held_one_is_not(
-    stage: Stage, section: Any
+    stage: Any, section: Any
 ) -> None:
     world = World(stage, section, shards=2)
     held = world.workspace.hold(world.shards[1].name)
@@ -302,16 +302,16 @@ def test_a_shard_whose_worker_died_is_handed_out_again_and_a_held_one_is_not(
 
 
 def test_loneliness_is_said_once(
-    stage: Stage, section: Any, caplog: pytest.LogCaptureFixture
+    stage: Any, section: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     world = World(stage, section, shards=1)
     world.events = [lambda: None] * int(10 * LONELY_SECONDS) + [lambda: world.finish(0)]
     world.draw()
     said = [record.getMessage() for record in caplog.records]
-    assert said == ["waiting for workers; start one with: gptfl worker run.yaml"]
+    assert said == ["waiting for workers on q; start one with: gptfl worker run.yaml"]
 
 
-def test_an_old_failure_is_no_failure_of_this_attempt(stage: Stage, section: Any) -> None:
+def test_an_old_failure_is_no_failure_of_this_attempt(stage: Any, section: Any) -> None:
     world = World(stage, section, shards=1)
     Notes(world.workspace, world.shards[0].name, "w").fail(ModelError("then"), final=True)
     world.events = [lambda: world.finish(0)]
@@ -345,12 +345,12 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-def worker(stage: Stage, tmp_path: Path, watch: Watch) -> ShardWorker:
+def worker(stage: Any, tmp_path: Path, watch: Watch) -> ShardWorker:
     return ShardWorker(stage.store, tmp_path, concurrency=1, watch=watch)
 
 
 def test_a_worker_draws_a_shard_once(
-    stage: Stage, section: Any, worker: ShardWorker, watch: Watch
+    stage: Any, section: Any, worker: ShardWorker, watch: Watch
 ) -> None:
     world = World(stage, section, shards=2)
     tasks = [
@@ -371,7 +371,7 @@ def test_a_worker_draws_a_shard_once(
 
 
 def test_a_worker_that_is_told_to_stop_gives_back_and_leaves_no_note(
-    stage: Stage, section: Any, worker: ShardWorker
+    stage: Any, section: Any, worker: ShardWorker
 ) -> None:
     world = World(stage, section, shards=1)
     worker.stop.set()
@@ -381,7 +381,7 @@ def test_a_worker_that_is_told_to_stop_gives_back_and_leaves_no_note(
 
 
 def test_weights_that_are_not_here_end_the_worker_and_may_be_elsewhere(
-    stage: Stage, section: Any, worker: ShardWorker, generator: Path, tmp_path: Path
+    stage: Any, section: Any, worker: ShardWorker, generator: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(generator, copy)
@@ -395,7 +395,7 @@ def test_weights_that_are_not_here_end_the_worker_and_may_be_elsewhere(
 
 
 def test_a_store_that_fails_gives_the_task_back(
-    stage: Stage, section: Any, worker: ShardWorker, monkeypatch: pytest.MonkeyPatch
+    stage: Any, section: Any, worker: ShardWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(stage, section, shards=1)
 
@@ -408,7 +408,7 @@ def test_a_store_that_fails_gives_the_task_back(
 
 
 def test_a_task_of_a_finished_artifact_is_no_work(
-    stage: Stage, section: Any, worker: ShardWorker, watch: Watch
+    stage: Any, section: Any, worker: ShardWorker, watch: Watch
 ) -> None:
     stage.run(section(), key=KEY)
     worker.handle(payload())

@@ -59,7 +59,7 @@ class Coordinator:
         self._forget(left, files)
         # Not seen in anybody's hands yet, so for ever idle.
         busy = dict.fromkeys(left, -math.inf)
-        lonely = _Loneliness(self._clock(), self._how_to_help)
+        lonely = _Loneliness(self._clock(), self._broker.queue, self._how_to_help)
         while left:
             drawn, troubles = sort_names(self._workspace.checkpoints())
             news = drawn & left.keys()
@@ -126,6 +126,7 @@ class _PatientBroker:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
+        self.queue = broker.queue
         self.is_away = False
 
     def waiting(self, key: str, left: Mapping[str, Shard], held: set[str]) -> set[str]:
@@ -167,8 +168,8 @@ class _PatientBroker:
 class _Loneliness:
     """Says once that tasks wait and nobody draws."""
 
-    def __init__(self, now: float, how_to_help: str) -> None:
-        self._since, self._how_to_help = now, how_to_help
+    def __init__(self, now: float, queue: str, how_to_help: str) -> None:
+        self._since, self._queue, self._how_to_help = now, queue, how_to_help
         self._said = False
 
     def look(self, now: float, *, is_drawn: bool) -> None:
@@ -177,4 +178,6 @@ class _Loneliness:
             self._since, self._said = now, False
         elif not self._said and now - self._since >= LONELY_SECONDS:
             self._said = True
-            _LOG.warning("waiting for workers; start one with: %s", self._how_to_help)
+            _LOG.warning(
+                "waiting for workers on %s; start one with: %s", self._queue, self._how_to_help
+            )

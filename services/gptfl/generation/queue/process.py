@@ -22,6 +22,7 @@ from celery.exceptions import Reject
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.loops import asynloop
 
+from gptfl.errors import StoreError
 from gptfl.generation.queue.broker import (
     TASK,
     VISIBILITY_SECONDS,
@@ -81,9 +82,14 @@ class WorkerProcess:
             without_heartbeat=True,
             on_signal=self._end,
         )
+        _LOG.info("waiting for shards of %s at %s", self._queue, self._broker.address)
         process.start()
         if self._error is not None:
             raise self._error
+        if process.exitcode:
+            raise UnfitWorkerError(
+                "Celery has broken down, as its log says; start the worker again"
+            )
 
     def _register(self) -> None:
         # A task in a closure: it needs this process's worker, and nothing else imports it.
@@ -113,7 +119,7 @@ class WorkerProcess:
                     since = time.monotonic()
                     continue
                 is_over = self._worker.is_over
-            except BrokerAwayError:
+            except (BrokerAwayError, StoreError):
                 since = time.monotonic()
                 continue
             if is_over or time.monotonic() - since > self._leave_after:

@@ -115,8 +115,9 @@ class ShardWorker:
             spec, labels = plan.section.generation, plan.section.labels
             kind = kind_of(spec.generator, find_source(spec.generator, self._folder))
             catalogue = catalogue_of(plan.section, plan.prompts, even=kind.family.guidance_by_image)
+            if self._job is not None and not _draws_alike(self._job.plan, plan):
+                self._studio = None
             self._job = _Job(key, plan, catalogue, workspace, ShardFiles(workspace, labels))
-            self._studio = None
         return self._job
 
     def _draw(self, job: _Job, shard: Shard) -> None:
@@ -161,3 +162,11 @@ class ShardWorker:
 
     def _is_made(self, key: str) -> bool:
         return self._store.find(STAGE, key) is not None
+
+
+def _draws_alike(one: Plan, other: Plan) -> bool:
+    """Whether a generator that was loaded for one plan serves for the other."""
+    return (one.section.generation, one.section.compute_threads) == (
+        other.section.generation,
+        other.section.compute_threads,
+    )

@@ -63,6 +63,7 @@ check: lint types layers  ## all of the above, and whether derived files are fre
 bench: .venv/installed  ## ratios to bare PyTorch and to the reference way
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/generation_queue.py
 	$(BIN)/python benchmarks/federation.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/serving.py

@@ -38,6 +38,9 @@ class Lease:
     _seen: dict[str, Any] = field(default_factory=dict)
     """The spec as it was read last, and since when it has been so."""
     _seen_at: float = 0.0
+    _mine: dict[str, Any] | None = None
+    """The lease as this replica wrote it last: as long as nobody else writes it, it need not be
+    read."""
     _renewed_at: float = float("-inf")
 
     @property
@@ -81,7 +84,7 @@ class Lease:
 
     def release(self) -> None:
         """Hands over at once, when nothing is written any more."""
-        self._renewed_at = float("-inf")
+        self._renewed_at, self._mine = float("-inf"), None
         try:
             lease = self._read()
             if lease is not None and lease["spec"].get("holderIdentity") == self.identity:
@@ -90,9 +93,11 @@ class Lease:
             _LOG.warning("lease %s is left to run out: %s", self.name, error)
 
     def _take(self) -> bool:
+        if self._mine is not None and self._renew(self._mine):
+            return True
         lease = self._read()
         if lease is None:
-            self._create()
+            self._mine = self._create()
             return True
         if lease["spec"] != self._seen:
             self._seen, self._seen_at = lease["spec"], self.clock()
@@ -100,7 +105,18 @@ class Lease:
         seconds = float(lease["spec"].get("leaseDurationSeconds", DURATION))
         if holder not in ("", None, self.identity) and self.clock() - self._seen_at < seconds:
             return False
-        self._write(lease, holder=self.identity, seconds=int(DURATION))
+        self._mine = self._write(lease, holder=self.identity, seconds=int(DURATION))
+        return True
+
+    def _renew(self, mine: dict[str, Any]) -> bool:
+        """Whether the lease is still as this replica left it, and renewed."""
+        try:
+            self._mine = self._write(mine, holder=self.identity, seconds=int(DURATION))
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            self._mine = None
+            return False
         return True
 
     def _read(self) -> dict[str, Any] | None:
@@ -111,8 +127,8 @@ class Lease:
                 return None
             raise
 
-    def _create(self) -> None:
-        self.api.request(
+    def _create(self) -> dict[str, Any]:
+        return self.api.request(
             "POST",
             _LEASES.format(self.namespace),
             body={
@@ -123,11 +139,11 @@ class Lease:
             },
         )
 
-    def _write(self, lease: dict[str, Any], *, holder: str, seconds: int) -> None:
+    def _write(self, lease: dict[str, Any], *, holder: str, seconds: int) -> dict[str, Any]:
         """Refused with 409 when somebody has written it since it was read."""
         spec = self._spec(lease["spec"], holder, seconds)
         path = f"{_LEASES.format(self.namespace)}/{self.name}"
-        self.api.request("PUT", path, body={**lease, "spec": spec})
+        return self.api.request("PUT", path, body={**lease, "spec": spec})
 
     def _spec(self, before: dict[str, Any], holder: str, seconds: int) -> dict[str, Any]:
         at = self.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

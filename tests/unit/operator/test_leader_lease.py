@@ -62,6 +62,30 @@ def test_as_long_as_it_is_renewed_nobody_takes_it(api: FakeApi, clock: Clock) ->
         clock.seconds += 2
 
 
+def test_a_renewal_is_one_request(api: FakeApi, clock: Clock) -> None:
+    first = replica(api, clock, "a")
+    first.step()
+    api.requests.clear()
+    for _ in range(3):
+        assert first.step()
+    assert [method for method, _ in api.requests] == ["PUT"] * 3
+
+
+@pytest.mark.parametrize("what", ["touched", "removed"])
+def test_a_lease_that_somebody_else_wrote_or_removed_is_read_again(
+    api: FakeApi, clock: Clock, what: str
+) -> None:
+    first = replica(api, clock, "a")
+    first.step()
+    if what == "removed":
+        api.remove("leases", "gptfl", "operator")
+    else:
+        [lease] = api.of("leases")
+        api.put("leases", {**lease, "metadata": {**lease["metadata"], "labels": {"a": "b"}}})
+    assert first.step()
+    assert spec(api)["holderIdentity"] == "a"
+
+
 @pytest.mark.parametrize("off", [-3600.0, 0.0, 3600.0])
 def test_one_that_was_killed_is_followed_when_the_lease_has_run_out(
     api: FakeApi, clock: Clock, off: float

@@ -2,15 +2,17 @@
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from gptfl.cli.options import STAGES
 from gptfl.cli.quiet import quieten
 from gptfl.cli.run import run_file
+from gptfl.errors import StageError
 from gptfl.federation.network import (
     ServerSecurity,
     StreamGrid,
@@ -18,7 +20,12 @@ from gptfl.federation.network import (
     open_stream_grid,
     server_security,
 )
+from gptfl.federation.remote import RemoteClients, client_names
+from gptfl.federation.terms import Terms
+from gptfl.spec.federation import Transport
 from gptfl.spec.load import load_run
+from gptfl.spec.run import GPTFLRun
+from gptfl.store import Artifact, Workspace
 from gptfl.telemetry.process import Telemetry
 
 if TYPE_CHECKING:
@@ -58,8 +65,9 @@ def server_files(
 def aggregate_file(
     file: Path,
     *,
-    listen: str,
+    listen: str | None,
     security: ServerSecurity | None,
+    superlink: str | None,
     only: str | None,
     store: str | None,
     broker: str | None,
@@ -70,29 +78,68 @@ def aggregate_file(
     """Does the run; at its end the clients are told that it is over."""
     quieten()
     run = load_run(file)
+    do = partial(
+        run_file,
+        file,
+        store=store,
+        workers=None,
+        only=only,
+        broker=broker,
+        quiet=quiet,
+        as_json=as_json,
+        telemetry=telemetry,
+    )
+    if run.spec.federation.transport is Transport.FLOWER:
+        if superlink is None:
+            raise click.UsageError("the run has transport: Flower; give --superlink")
+        _by_superlink(run, superlink, file.absolute().parent, store, only)
+        do(functions={"federation": _not_left})
+        return
+    if listen is None:
+        raise click.UsageError("give --listen; --superlink is for transport: Flower")
+    with open_stream_grid(
+        listen, client_names(run.spec.federation), security, terms=Terms.of(run).to_bytes()
+    ) as grid:
+        _by_streams(run, grid, do, telemetry, quiet=quiet)
+
+
+def _by_streams(
+    run: GPTFLRun,
+    grid: StreamGrid,
+    do: Callable[..., None],
+    telemetry: Telemetry,
+    *,
+    quiet: bool,
+) -> None:
     from gptfl.federation import stage
-    from gptfl.federation.remote import RemoteClients, client_names
-    from gptfl.federation.terms import Terms
 
     names = client_names(run.spec.federation)
-    terms = Terms.of(run).to_bytes()
-    with (
-        open_stream_grid(listen, names, security, terms=terms) as grid,
-        _shown(grid, len(names), run.metadata.name, telemetry, quiet=quiet),
-    ):
-        remote = RemoteClients(grid, names, lambda: grid.status().counters.late_replies)
-        run_file(
-            file,
-            store=store,
-            workers=None,
-            only=only,
-            broker=broker,
-            quiet=quiet,
-            as_json=as_json,
-            telemetry=telemetry,
-            functions={"federation": partial(stage.run, remote=remote)},
-        )
+    remote = RemoteClients(grid, names, lambda: grid.status().counters.late_replies)
+    with _shown(grid, len(names), run.metadata.name, telemetry, quiet=quiet):
+        do(functions={"federation": partial(stage.run, remote=remote)})
         _see_off(grid, names)
+
+
+def _by_superlink(
+    run: GPTFLRun, superlink: str, folder: Path, store: str | None, only: str | None
+) -> None:
+    """What stands before the federation is done here, and the federation by Flower's processes."""
+    from gptfl import api
+    from gptfl.flowerapp import submit
+
+    if only not in (None, "federation"):
+        return
+    opened = api.store_of(run, store, folder)
+    for before in STAGES[: STAGES.index("federation")] if only is None else ():
+        api.run_stage(run, before, store=opened, folder=folder)
+    submit(run, superlink, folder=folder, store=opened.uri)
+
+
+def _not_left(
+    section: object, inputs: Mapping[str, Artifact], workspace: Workspace
+) -> dict[str, float]:
+    """Stands for a federation that Flower should have done."""
+    raise StageError("Flower has left no federation in the store; what it says stands above")
 
 
 def _shown(

@@ -34,10 +34,14 @@ _STAY = click.option(
 @file_argument
 @click.option(
     "--listen",
-    required=True,
     metavar="HOST:PORT",
     envvar="GPTFL_LISTEN",
     help="Where clients connect; port 0 for any.",
+)
+@click.option(
+    "--superlink",
+    metavar="NAME",
+    help="With transport: Flower, the SuperLink in Flower's own configuration.",
 )
 @click.option("--pki", type=_FOLDER, metavar="DIR", help="A folder that gptfl pki has made.")
 @click.option("--cert", type=_FILE, help="The aggregator's certificate (PEM).")
@@ -60,7 +64,8 @@ _STAY = click.option(
 def aggregate(
     *,
     file: Path,
-    listen: str,
+    listen: str | None,
+    superlink: str | None,
     pki: Path | None,
     cert: Path | None,
     key: Path | None,
@@ -78,12 +83,13 @@ def aggregate(
     """Do a run as gptfl run does, with clients that join over the network."""
     from gptfl.cli.aggregate import aggregate_file, server_files
 
+    files = {"pki": pki, "cert": cert, "key": key, "ca": ca, "tokens": tokens, "revoked": revoked}
+    security = None if superlink else server_files(**files, insecure=insecure)
     aggregate_file(
         file,
         listen=listen,
-        security=server_files(
-            pki=pki, cert=cert, key=key, ca=ca, tokens=tokens, revoked=revoked, insecure=insecure
-        ),
+        security=security,
+        superlink=superlink,
         only=only,
         store=store,
         broker=broker,

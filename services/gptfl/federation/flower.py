@@ -42,10 +42,13 @@ class NoReply(IntEnum):
 
 
 def become_server() -> None:
-    """Lets this process create messages as the server.
+    """Lets this process create messages as the server, if it cannot yet.
 
-    Since 1.38 a `Message` takes its run and sender from this global, and fails without it.
+    Since 1.38 a `Message` takes its run and sender from this global, and fails without it. Under
+    `flwr run` Flower has set it.
     """
+    if TaskIdentity._run_id is not None:
+        return
     TaskIdentity.run_id = RUN_ID
     TaskIdentity.task_id = 0
     TaskIdentity.node_id = SERVER_NODE

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from flwr.serverapp import Grid
 
+from gptfl.federation.rollcall import Roster
 from gptfl.spec.federation import FederationSpec
 
 
-@dataclass(frozen=True)
+@dataclass
 class RemoteClients:
     """The way to clients; client i is node i + 1 of the grid."""
 
@@ -16,6 +17,9 @@ class RemoteClients:
     names: tuple[str, ...]
     late_replies: Callable[[], int] = lambda: 0
     """How many have come so far when their round was over."""
+    roster: Roster | None = None
+    """The answers to the last roll call. A run and its controls have the same clients, and one
+    that was lost in the run holds up no control."""
 
 
 def client_names(federation: FederationSpec) -> tuple[str, ...]:

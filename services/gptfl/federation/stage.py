@@ -95,17 +95,19 @@ def _roster(
     kill needs not have all of them there again."""
     saved = workspace.load_checkpoint(ROSTER)
     if saved is not None:
-        return roster_from_bytes(saved)
-    roll_call = RollCall(
-        key=workspace.key,
-        names=clients.names,
-        classes=len(section.task.labels),
-        minimum=_minimum_replies(section),
-        timeout=timeout,
-    )
-    roster = roll_call.call(clients.grid)
-    workspace.save_checkpoint(ROSTER, roster_to_bytes(roster))
-    return roster
+        clients.roster = roster_from_bytes(saved)
+        return clients.roster
+    if clients.roster is None:
+        roll_call = RollCall(
+            key=workspace.key,
+            names=clients.names,
+            classes=len(section.task.labels),
+            minimum=_minimum_replies(section),
+            timeout=timeout,
+        )
+        clients.roster = roll_call.call(clients.grid)
+    workspace.save_checkpoint(ROSTER, roster_to_bytes(clients.roster))
+    return clients.roster
 
 
 def _first_state(

@@ -22,6 +22,7 @@ _LOG = logging.getLogger("gptfl.operator.informer")
 PAGE = 500
 WATCH_SECONDS = 300
 """After which the API server ends a watch by itself; up to twice that, or all would end at once."""
+SHORT_WATCH = 1.0
 RELIST_SECONDS = 1800
 LONGEST_PAUSE = 2.0
 """Seconds between tries when the API server is overloaded, away or refuses: it may be back, and a
@@ -87,8 +88,8 @@ class Informer:
         try:
             if not self._version or self._clock() - self._listed_at > RELIST_SECONDS:
                 self._list()
-            else:
-                self._watch()
+            elif not self._watch():
+                return self._backoff.next()
         except ApiError as error:
             return self._after(error)
         except Exception:
@@ -122,7 +123,10 @@ class Informer:
         self.is_installed = True
         self._synced.set()
 
-    def _watch(self) -> None:
+    def _watch(self) -> bool:
+        """Until it ends. Returns whether it was of use: one that ends at once, by the hand of a
+        proxy perhaps, would else be begun again all the time."""
+        began, heard = self._clock(), False
         seconds = WATCH_SECONDS * (1 + self._jitter())
         query = {
             **self._selectors(),
@@ -132,10 +136,11 @@ class Informer:
             "timeoutSeconds": str(int(seconds)),
         }
         for line in self._api.stream(self.resource.path(self.namespace), query, seconds + 30):
-            self._hear(json.loads(line))
-            self._backoff.reset()
+            heard = self._hear(json.loads(line)) or heard
+        return heard or self._clock() - began >= SHORT_WATCH
 
-    def _hear(self, event: dict[str, Any]) -> None:
+    def _hear(self, event: dict[str, Any]) -> bool:
+        """Takes in an event; returns whether it was about an object."""
         given = event["object"]
         if event["type"] == "ERROR":  # an answer of 200 that says 410
             raise ApiError(given.get("code", 0), given.get("reason", ""), given.get("message", ""))
@@ -145,6 +150,7 @@ class Informer:
         elif event["type"] != "BOOKMARK" and self._is_wanted(given):
             self._cache.put(kept(given))
         self._version = version
+        return bool(event["type"] != "BOOKMARK")
 
     def _after(self, error: ApiError) -> float:
         """What follows from an error: seconds to wait."""

@@ -80,6 +80,17 @@ def test_a_watch_that_ends_is_taken_up_where_it_was(api: FakeApi) -> None:
     assert [method for method, _ in api.requests] == ["GET", "WATCH", "WATCH"]
 
 
+def test_a_watch_that_ends_at_once_is_not_begun_again_all_the_time(api: FakeApi) -> None:
+    watched = Watched(api)
+    watched.informer.step()
+    pauses = [watched.informer.step() for _ in range(10)]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == LONGEST_PAUSE
+    api.put("gptflruns", run_object("news"))
+    assert watched.informer.step() == 0
+    assert watched.informer.step() == pauses[0]
+
+
 def test_only_own_objects_are_watched_by_their_label(api: FakeApi) -> None:
     run = api.put("gptflruns", run_object())
     api.put("jobs", child_of(run, "ours"))

@@ -101,12 +101,23 @@ class ApiServer(Process):
         content_type: str = "application/json",
     ) -> Any:
         """The answer to a request, as somebody else than the operator. Raises HTTPError."""
+        return json.loads(self.text(path, method, body, content_type))
+
+    def text(
+        self,
+        path: str,
+        method: str = "GET",
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> str:
+        """The answer as it comes."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": content_type}
         asked = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
         context = ssl.create_default_context(cafile=str(self._authority))
         with urllib.request.urlopen(asked, timeout=30, context=context) as answer:
-            return json.loads(answer.read())
+            found: str = answer.read().decode()
+            return found
 
     def list(self, path: str) -> list[dict[str, Any]]:
         """All objects of a path."""

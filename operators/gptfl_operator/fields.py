@@ -110,15 +110,15 @@ def _means(name: str, item: Any) -> bool:
 
 def _same(meant: Any, ours: Any, *, are_amounts: bool = False) -> bool:
     """Equal, where the API server's way to write or leave out a value makes no difference."""
-    if isinstance(meant, Mapping) and isinstance(ours, Mapping):
-        said = without_gaps(meant)
+    if isinstance(meant, dict) and isinstance(ours, dict):
+        said = [key for key, value in meant.items() if value is not None]
         if not said:
             return True  # all that is owned is that there is a map
-        return said.keys() <= ours.keys() and all(
-            _same(said.get(key), ours[key], are_amounts=are_amounts or key in _QUANTITIES)
-            for key in ours
+        return ours.keys() >= set(said) and all(
+            _same(meant.get(key), value, are_amounts=are_amounts or key in _QUANTITIES)
+            for key, value in ours.items()
         )
-    if isinstance(meant, list | tuple) and isinstance(ours, list):
+    if isinstance(meant, (list, tuple)) and isinstance(ours, list):
         return len(meant) == len(ours) and all(map(_same, meant, ours))
     if ours is None:
         return not meant  # ours, and left out: "", 0, false, [] and {} may be
@@ -127,7 +127,7 @@ def _same(meant: Any, ours: Any, *, are_amounts: bool = False) -> bool:
 
 def without_gaps(value: Any) -> Any:
     """The value without what is named in it and not there."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: without_gaps(part) for key, part in value.items() if part is not None}
     return [without_gaps(part) for part in value] if isinstance(value, list) else value
 

@@ -91,7 +91,7 @@ def test_label_counts_stay_with_a_client_that_does_not_tell_them(
     assert (clients[1].samples, clients[1].label_counts) == (40, None)
     assert set(rounds_in(south.output)) == {1, 2, 3}
     report = Path(world.status().report or "").read_text()
-    assert "empty: only the client knows its labels." in report
+    assert "empty: their labels are not known here." in report
 
 
 def test_a_client_may_take_its_data_from_the_runs_own_file(

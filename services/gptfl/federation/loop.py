@@ -7,6 +7,7 @@ all that has to be kept.
 
 import random
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -155,10 +156,11 @@ def _train(
         with _seeded_globals(derive_seed(plan.seed, "strategy", number)):
             asked = strategy.configure_train(number, encode(state.weights), ConfigRecord(), view)
             messages = _ordered(asked, intake.bounds, name)
+            what = f"{number}-{_checksum(state.weights):08x}"
             for message in messages:
                 orders = Orders(number, _client_seed(plan, number, message), plan.local)
                 message.content = RecordDict({**message.content, Orders.KEY: orders.to_record()})
-                number_message(message, _task(plan, number, message))
+                number_message(message, _task(plan, what, message))
             sent = sum(payload_bytes(message.content) for message in messages)
             replies = grid.send_and_receive(messages, timeout=plan.timeout)
             good = intake.good(replies, [message.metadata.dst_node_id for message in messages])
@@ -181,10 +183,19 @@ def _client_seed(plan: Plan, number: int, message: Message) -> int:
     return derive_seed(plan.seed, "client", plan.clients[message.metadata.dst_node_id - 1], number)
 
 
-def _task(plan: Plan, number: int, message: Message) -> str:
+def _task(plan: Plan, what: str, message: Message) -> str:
     """A name for ever: who has done this task already, for an aggregator that was killed before
     it could commit the round, needs not do it again."""
-    return task_name(plan.key, str(number), plan.clients[message.metadata.dst_node_id - 1])
+    return task_name(plan.key, what, plan.clients[message.metadata.dst_node_id - 1])
+
+
+def _checksum(weights: Weights) -> int:
+    """Tells a round of an attempt that went otherwise (another store, a reply that was missed)
+    from this one, for a client that still has its reply to that."""
+    checksum = 0
+    for values in weights.values():
+        checksum = zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8), checksum)
+    return checksum
 
 
 def _ordered(messages: Iterable[Message], known: Iterable[int], strategy: str) -> list[Message]:

@@ -116,7 +116,7 @@ def _distribution(shown: Sequence[ClientSummary], labels: Sequence[str], of: int
     caption = f"The first {len(shown)} of {count(of)} clients." if of > len(shown) else ""
     silent = sum(client.label_counts is None for client in shown)
     if silent:
-        caption += f" {counted(silent, 'row')} empty: only the client knows its labels."
+        caption += f" {counted(silent, 'row')} empty: their labels are not known here."
     return Figure(
         chart=heat_map(
             cells,

@@ -1,7 +1,9 @@
 """A round is a function from one state to the next, whatever clients do and whoever is killed."""
 
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from flwr.serverapp.strategy import FedAvg, Strategy
 
 from gptfl.errors import StageError, StoreError
 from gptfl.federation.arrays import encode
+from gptfl.federation.grid import InProcessGrid
 from gptfl.federation.loop import Judgement, Plan, begin, run_rounds
 from gptfl.federation.results import Refusal
 from gptfl.federation.selection import select
@@ -278,3 +281,60 @@ def test_a_strategy_may_leave_selected_clients_out() -> None:
     assert ends[0] == ends[1]
     assert ends[0][1].replied == 2
     assert ends[0][1].refused == {}
+
+
+class Recording(InProcessGrid):
+    """A grid that keeps what it was asked."""
+
+    asked: list[tuple[str, float | None]]
+
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterator[Message]:
+        asked = list(messages)
+        self.asked += [(message.metadata.message_id, timeout) for message in asked]
+        return super().send_and_receive(asked)
+
+
+def recorded(plan: Plan, state: FederationState | None = None) -> list[tuple[str, float | None]]:
+    grid = Toy().grid()
+    grid.__class__ = Recording
+    assert isinstance(grid, Recording)
+    grid.asked = []
+    strategy = make_strategy(StrategySpec())
+    state = state or begin(FIRST, strategy, judge)
+    run_rounds(plan, grid, strategy, state, judge=judge, commit=lambda _: None)
+    return grid.asked
+
+
+def test_a_task_has_the_same_name_in_any_attempt_and_the_deadline_of_the_round() -> None:
+    plan = replace(Toy().plan(rounds=2, per_round=2), timeout=7.5)
+    asked = recorded(plan)
+    assert recorded(plan) == asked
+    assert {timeout for _, timeout in asked} == {7.5}
+    names = [name for name, _ in asked]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"toy/[12]-[0-9a-f]{8}/[abcd]", name) for name in names)
+
+
+def test_a_round_from_other_weights_is_another_task() -> None:
+    plan, strategy = Toy().plan(rounds=1), make_strategy(StrategySpec())
+    other = begin({**FIRST, "point": np.ones(2, np.float32)}, strategy, judge)
+    assert {name for name, _ in recorded(plan)}.isdisjoint(
+        name for name, _ in recorded(plan, other)
+    )
+
+
+def test_late_replies_count_in_the_round_in_which_they_come() -> None:
+    toy, strategy = Toy(), make_strategy(StrategySpec())
+    counts = iter([0, 0, 0, 2, 2, 3])
+    state = run_rounds(
+        toy.plan(rounds=3),
+        toy.grid(),
+        strategy,
+        begin(FIRST, strategy, judge),
+        judge=judge,
+        commit=lambda _: None,
+        late_replies=lambda: next(counts),
+    )
+    assert [record.late for record in state.records] == [0, 0, 2, 1]

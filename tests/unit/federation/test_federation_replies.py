@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gptfl.federation.arrays import encode
-from gptfl.federation.flower import become_server, error_reply
+from gptfl.federation.flower import NoReply, become_server, error_reply, no_reply
 from gptfl.federation.replies import Update, examine, in_order, payload_bytes
 from gptfl.federation.results import Refusal
 
@@ -83,6 +83,21 @@ def test_a_wrong_reply_is_refused_with_a_reason(content: RecordDict, refusal: Re
 
 def test_a_clients_failure_is_refused_as_an_error() -> None:
     assert examine(error_reply("out of memory", message()), FIRST, MOST) is Refusal.ERROR
+
+
+@pytest.mark.parametrize(
+    ("code", "refusal"),
+    [
+        (NoReply.STRAGGLER, Refusal.STRAGGLER),
+        (NoReply.DISCONNECTED, Refusal.DISCONNECTED),
+        (NoReply.TOO_LARGE, Refusal.TOO_LARGE),
+        (NoReply.MALFORMED, Refusal.MALFORMED),
+    ],
+)
+def test_why_a_grid_has_no_reply_is_the_reason(code: NoReply, refusal: Refusal) -> None:
+    become_server()
+    asked = Message(RecordDict(), 1, "train")
+    assert examine(no_reply(code, "so", asked), FIRST, 10) is refusal
 
 
 def test_bytes_that_are_not_what_they_say_are_refused() -> None:

@@ -9,7 +9,7 @@ import pytest
 from made_up_run import MadeUpRun
 from PIL import Image
 
-from gptfl.federation.results import Refusal
+from gptfl.federation.results import FederationHistory, Refusal
 from gptfl.report.clients import MOST_CLIENTS, clients, effective_labels, quantile
 from gptfl.report.confusion import confusion, recalls
 from gptfl.report.costs import costs, lineage, software
@@ -154,6 +154,36 @@ def test_when_all_replies_are_used_there_is_nothing_to_explain(whole: Facts) -> 
     assert section is not None
     assert plain(section.refusal_words) == "90 of 90 replies asked for were used."
     assert section.refusals is None
+
+
+class Reticent(MadeUpRun):
+    """One client keeps its label counts, another has not come, two replies were late."""
+
+    def history(self, step: str) -> FederationHistory:
+        made = super().history(step)
+        if step != "federation":
+            return made
+        silent = made.clients[0].model_copy(update={"label_counts": None})
+        away = made.clients[1].model_copy(
+            update={"samples": 0, "label_counts": None, "joined": False}
+        )
+        late = made.rounds[3].model_copy(update={"late": 2})
+        return made.model_copy(
+            update={
+                "clients": [silent, away, *made.clients[2:]],
+                "rounds": [*made.rounds[:3], late, *made.rounds[4:]],
+            }
+        )
+
+
+def test_what_clients_keep_to_themselves_and_who_was_away_is_said(tmp_path: Path) -> None:
+    section = clients(facts(tmp_path, Reticent()))
+    assert section is not None
+    assert plain(section.words).endswith("1 client had not come when it began.")
+    assert plain(section.distribution.caption) == "2 rows empty: their labels are not known here."
+    assert section.distribution.table is not None
+    assert set(section.distribution.table.rows[0][1:]) == {"–"}
+    assert "2 replies came when the round was over." in plain(section.refusal_words)
 
 
 def test_recall_is_the_share_of_a_row_on_the_diagonal() -> None:

@@ -7,7 +7,7 @@ where it would have been written for each of its objects.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
@@ -16,15 +16,13 @@ from gptfl.store.runs import RunStatus
 from gptfl.telemetry.context import about
 from gptfl.telemetry.metrics.operator import OperatorMetrics
 from gptfl_operator.api import ApiError
-from gptfl_operator.cache import name_of
 from gptfl_operator.cluster import Cluster, is_same_status
-from gptfl_operator.fields import is_settled, with_fixed_parts, without_gaps
-from gptfl_operator.identities import made_secret
-from gptfl_operator.link import is_owned, linked
-from gptfl_operator.model import CertificateRequest, Decide, Desired, Object, Reads, Ref
+from gptfl_operator.fields import without_gaps
+from gptfl_operator.model import Decide, Desired, Object, Reads, Ref
 from gptfl_operator.queue import Key, WorkQueue
 from gptfl_operator.trials import Trials
 from gptfl_operator.world import Facts, Lookups, World
+from gptfl_operator.writer import Writer
 
 _LOG = logging.getLogger("gptfl.operator")
 
@@ -57,6 +55,7 @@ class Controller:
     trials: Trials = field(default_factory=Trials)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = time.monotonic
+    _writer: Writer = field(init=False)
     _lookups: Lookups = field(init=False)
     _refused: dict[Key, tuple[str, ...]] = field(default_factory=dict)
     _owed: set[Key] = field(default_factory=set)
@@ -64,6 +63,7 @@ class Controller:
     _begun: dict[Key, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._writer = Writer(self.world, self.cluster)
         self._lookups = Lookups(self.cluster.read, self.clock)
         self.world.listen(self.heard)
 
@@ -127,15 +127,17 @@ class Controller:
             self._forget(key, run)  # what it owns goes with it, by Kubernetes' own hand
             return "settled"
         desired = self._decide(run, key)
-        missing = self._missing(run, desired)
+        missing = self._writer.missing(run, desired)
         wrote = len(missing) + len(desired.certificates)
-        if wrote and not self._is_current(run):
+        if wrote and not self._writer.is_current(run):
             return "settled"
-        refused = self._apply(chain(self._secrets(run, desired.certificates), missing))
+        refused = self._writer.apply(
+            chain(self._writer.secrets(run, desired.certificates), missing)
+        )
         if refused != self._refused.get(key, ()):
             self._refused[key] = refused
             desired = self._decide(run, key)
-        wrote += 0 if refused else self._delete(run, desired.delete)
+        wrote += 0 if refused else self._writer.delete(run, desired.delete)
         if self._is_status_due(key, wrote=wrote, refused=bool(refused)):
             self._report(run, desired)
         if desired.delete_run:
@@ -168,78 +170,6 @@ class Controller:
             probes=self.trials.answers(run["metadata"]["uid"]),
         )
         return self.brain.decide(run, self.world.observe(run, facts), self.now())
-
-    def _missing(self, run: Object, desired: Desired) -> list[tuple[Object, bool]]:
-        """What is to be applied, and whether it is ours already."""
-        missing: list[tuple[Object, bool]] = []
-        for given in desired.apply:
-            made = linked(given, run)
-            live = self.world.caches[made["kind"]].get(name_of(made))
-            if live is None or not is_owned(live, run):
-                missing.append((made, False))
-            elif "deletionTimestamp" not in live["metadata"]:
-                made = with_fixed_parts(made, live)
-                if not is_settled(made, live):
-                    missing.append((made, True))
-        return missing
-
-    def _is_current(self, run: Object) -> bool:
-        """Whether the run is live as it is known; a deleted one would get objects for ever."""
-        live = self.cluster.read(Ref.of(run))
-        if live is None or live["metadata"]["uid"] != run["metadata"]["uid"]:
-            return False
-        self.world.runs.put(live)  # when it is newer, it comes again
-        return bool(live["metadata"]["generation"] == run["metadata"]["generation"]) and (
-            "deletionTimestamp" not in live["metadata"]
-        )
-
-    def _secrets(
-        self, run: Object, requests: Sequence[CertificateRequest]
-    ) -> Iterator[tuple[Object, bool]]:
-        """Secrets with keys, each made when those before it have been written."""
-        cache = self.world.caches["Secret"]
-        namespace = run["metadata"]["namespace"]
-        for request in requests:
-            authority = cache.get((namespace, request.authority))
-            if request.authority and (authority is None or not is_owned(authority, run)):
-                return  # it was refused; all will be asked for again
-            made = linked(made_secret(request, authority), run)
-            live = cache.get(name_of(made))
-            yield made, live is not None and is_owned(live, run)
-
-    def _apply(self, missing: Iterable[tuple[Object, bool]]) -> tuple[str, ...]:
-        """Applies objects; returns what the API server said of those it would not take."""
-        refused = []
-        for given, is_ours in missing:
-            try:
-                # What has our name and is somebody else's is not taken from them.
-                answer = self.cluster.apply(given, force=is_ours)
-            except ApiError as error:
-                if not error.is_refusal:
-                    raise
-                refused.append(f"{given['kind']} {given['metadata']['name']}: {error}")
-                _LOG.warning("%s %s: %s", given["kind"], given["metadata"]["name"], error)
-                continue
-            self.world.caches[given["kind"]].put(answer)
-        return tuple(refused)
-
-    def _delete(self, run: Object, refs: Sequence[Ref]) -> int:
-        """Deletes what is the run's; returns how many objects that were."""
-        deleted = 0
-        for ref in refs:
-            cache = self.world.caches[ref.kind]
-            live = cache.get((run["metadata"]["namespace"], ref.name))
-            if live is None or not is_owned(live, run) or "deletionTimestamp" in live["metadata"]:
-                continue
-            if ref.uid and ref.uid != live["metadata"]["uid"]:
-                continue
-            going = self.cluster.delete(Ref.of(live))
-            if going is None:
-                cache.remove(live)
-            else:
-                cache.put(going)
-            deleted += 1
-        return deleted
 
     def _is_status_due(self, key: Key, *, wrote: int, refused: bool) -> bool:
         """Whether the status is written in this look, or in the next, when the objects stand."""

@@ -194,7 +194,8 @@ def _checksum(weights: Weights) -> int:
     from this one, for a client that still has its reply to that."""
     checksum = 0
     for values in weights.values():
-        checksum = zlib.crc32(np.ascontiguousarray(values).reshape(-1).view(np.uint8), checksum)
+        numbers = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
+        checksum = zlib.crc32(numbers.data, checksum)
     return checksum
 
 

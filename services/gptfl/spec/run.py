@@ -32,7 +32,7 @@ class Metadata(SpecModel):
 
     name: RunName
     """A DNS label of at most 52 characters, so that the names made from it stay legal."""
-    namespace: RunName = "default"
+    namespace: LabelName = "default"
     """The namespace."""
 
 

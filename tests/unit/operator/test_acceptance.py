@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from operator_world import KEYS, SETTINGS, World, a_run
 
+from gptfl_operator.model import Ref
+
 CLIENTS = [
     {"name": "north", "data": {"uri": "file:///data"}, "volumeClaimName": "north-data"},
     {"name": "south", "data": {"uri": "hf://a/b"}, "secretName": "south-hub"},
@@ -97,3 +99,14 @@ def test_what_the_api_server_refuses_is_said() -> None:
     assert said["Generated"]["message"] == (
         "the API server does not take Job pets: forbidden: exceeded quota: team"
     )
+
+
+def test_a_namespace_may_be_as_long_as_kubernetes_allows() -> None:
+    run = a_run()
+    run["metadata"]["namespace"] = "n" * 63
+    world = World(run)
+    world.at = lambda kind, name: Ref("v1", kind, "n" * 63, name)  # type: ignore[method-assign]
+    holding("Secret", "store-keys", world, *KEYS)
+    world.visit()
+
+    assert world.said("Accepted") == ("True", "Accepted")

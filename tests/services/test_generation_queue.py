@@ -93,23 +93,23 @@ def test_two_workers_that_came_first_draw_what_one_process_draws(
     assert redis.Redis(port=redis_server.port).keys() == [], "nothing is left in the broker"
 
 
-def test_a_worker_that_is_killed_loses_its_shard_and_no_other(
-    slow_crew: Crew, alone_slowly: Artifact
-) -> None:
-    coordinating, victim = slow_crew.coordinator(), slow_crew.worker()
-    wait_until(lambda: len(slow_crew.shards()) >= 2, "two shards")
-    victim.kill()
-    kept = slow_crew.shards()
+def test_a_worker_that_is_killed_loses_its_shard_and_no_other(crew: Crew, alone: Artifact) -> None:
+    def stuck(draw_one: Any, studio: Studio, shard: Shard) -> Any:
+        if shard.index == 2:
+            time.sleep(600)
+        return draw_one(studio, shard)
 
-    survivor = slow_crew.worker()
-    wait_until(lambda: len(slow_crew.shards()) == SHARDS - 1, "all shards but one")
-    now = slow_crew.shards()
-    assert {name: now[name] for name in kept} == kept
-    assert coordinating.wait() == 0
-    assert survivor.wait() == 0
-    assert "has lost its worker and waits for another one" in coordinating.output
-    assert len(slow_crew.drew()) == SHARDS
-    assert slow_crew.artifact().digest == alone_slowly.digest
+    coordinating, victim = crew.coordinator(), crew.worker(first=in_drawing(stuck))
+    wait_until(lambda: any("000002" in note.name for note in _begun(crew)), "the third shard")
+    victim.kill()
+
+    survivor = crew.worker()
+    assert coordinating.wait() == survivor.wait() == 0
+    assert "000002.parquet has lost its worker and waits for another one" in coordinating.output
+    assert len(victim.drawn()) == 2
+    assert sorted(crew.drew()) == sorted(set(crew.drew())), "what was finished is not drawn again"
+    assert len(crew.drew()) == SHARDS
+    assert crew.artifact().digest == alone.digest
 
 
 def test_a_coordinator_that_is_killed_goes_on_when_it_is_started_again(

@@ -124,7 +124,7 @@ class Controller:
     def _look(self, key: Key) -> str:
         run = self.world.runs.get(key)
         if run is None or "deletionTimestamp" in run["metadata"]:
-            self._forget(key, run)  # what it owns goes with it, by Kubernetes' own hand
+            self._forget(key)  # what it owns goes with it, by Kubernetes' own hand
             return "settled"
         desired = self._decide(run, key)
         missing = self._writer.missing(run, desired)
@@ -148,14 +148,13 @@ class Controller:
     def _come_back(self, run: Object, key: Key, desired: Desired) -> None:
         """Sees to it that the run is looked at again when there will be something to see."""
         uid = run["metadata"]["uid"]
-        probe_after = self.trials.ask(uid, desired.probes, lambda: self.queue.add(key))
+        probe_after = self.trials.ask(key, uid, desired.probes, lambda: self.queue.add(key))
         for seconds in (desired.requeue_after, probe_after):
             if seconds is not None:
                 self.queue.add_after(key, seconds)
 
-    def _forget(self, key: Key, run: Object | None) -> None:
-        if run is not None:
-            self.trials.forget(run["metadata"]["uid"])
+    def _forget(self, key: Key) -> None:
+        self.trials.forget(key)
         self.queue.forget(key)
         self._refused.pop(key, None)
         self._owed.discard(key)
@@ -167,7 +166,7 @@ class Controller:
             progress=progress,
             store_problem=problem,
             refused=self._refused.get(key, ()),
-            probes=self.trials.answers(run["metadata"]["uid"]),
+            probes=self.trials.answers(key, run["metadata"]["uid"]),
         )
         return self.brain.decide(run, self.world.observe(run, facts), self.now())
 

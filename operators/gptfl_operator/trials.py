@@ -10,6 +10,7 @@ from typing import Any
 import urllib3
 
 from gptfl_operator.model import ProbeRequest
+from gptfl_operator.queue import Key
 
 SECONDS = 10.0
 """The longest that a model may take over an answer."""
@@ -19,9 +20,12 @@ PAUSE = 5.0
 Try = Callable[[ProbeRequest], str]
 """What came of a probe, in one line; empty when it was answered well."""
 
+_Name = tuple[Key, str, str]
+"""A run, its uid, since another one of its name has other revisions, and a revision."""
+
 
 class Trials:
-    """Probes that are under way and what came of the last ones, by the uid of the run.
+    """Probes that are under way and what came of the last ones, by run and revision.
 
     They are made beside the workers: a model that hangs keeps no other run waiting.
     """
@@ -36,22 +40,23 @@ class Trials:
         self._pool = pool or ThreadPoolExecutor(4, thread_name_prefix="probe")
         self._clock = clock
         self._lock = threading.Lock()
-        self._answers: dict[tuple[str, str], tuple[float, str]] = {}
-        self._under_way: set[tuple[str, str]] = set()
+        self._answers: dict[_Name, tuple[float, str]] = {}
+        self._under_way: set[_Name] = set()
 
-    def answers(self, uid: str) -> dict[str, str]:
+    def answers(self, run: Key, uid: str) -> dict[str, str]:
         """What came of the last probe of each revision of a run."""
         with self._lock:
-            return {name: said for (of, name), (_, said) in self._answers.items() if of == uid}
+            found = self._answers.items()
+            return {name: said for (*of, name), (_, said) in found if of == [run, uid]}
 
     def ask(
-        self, uid: str, requests: Sequence[ProbeRequest], answered: Callable[[], None]
+        self, run: Key, uid: str, requests: Sequence[ProbeRequest], answered: Callable[[], None]
     ) -> float | None:
         """Makes what probes are due; returns the seconds until another one is, if one waits."""
         waits = []
         with self._lock:
             for request in requests:
-                name = (uid, request.revision)
+                name = (run, uid, request.revision)
                 at, _ = self._answers.get(name, (float("-inf"), ""))
                 pause = at + PAUSE - self._clock()
                 if name not in self._under_way and pause <= 0:
@@ -61,14 +66,12 @@ class Trials:
                     waits.append(pause)
         return min(waits, default=None)
 
-    def forget(self, uid: str) -> None:
+    def forget(self, run: Key) -> None:
         """The run is gone."""
         with self._lock:
-            self._answers = {name: one for name, one in self._answers.items() if name[0] != uid}
+            self._answers = {name: one for name, one in self._answers.items() if name[0] != run}
 
-    def _make(
-        self, name: tuple[str, str], request: ProbeRequest, answered: Callable[[], None]
-    ) -> None:
+    def _make(self, name: _Name, request: ProbeRequest, answered: Callable[[], None]) -> None:
         try:
             said = self._attempt(request)
         except Exception as error:  # whatever a model answers with

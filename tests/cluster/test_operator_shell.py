@@ -4,6 +4,7 @@ The decision is a toy (a ConfigMap, a Job and a status for each run); the shell 
 """
 
 import json
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -232,7 +233,7 @@ def test_it_answers_probes_and_ends_cleanly(shared_cluster: Cluster, lab: str) -
         urllib.request.urlopen(f"{url}/healthz", timeout=1).close()
         path = f"/apis/coordination.k8s.io/v1/namespaces/{lab}/leases/operator"
         wait_until(lambda: metric(operator, "gptfl_operator_leading") == 1, "the lease")
-        operator.signal(15)
+        operator.signal(signal.SIGTERM)
         assert operator.wait() == 0
         spec = shared_cluster.server.request("GET", path)["spec"]
         assert not spec.get("holderIdentity")
@@ -240,8 +241,9 @@ def test_it_answers_probes_and_ends_cleanly(shared_cluster: Cluster, lab: str) -
         assert records[-1]["message"] == f"{lab} has stopped"
 
 
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_of_two_replicas_one_works_and_the_other_takes_over(
-    shared_cluster: Cluster, lab: str
+    shared_cluster: Cluster, lab: str, end: signal.Signals
 ) -> None:
     server = shared_cluster.server
     with (
@@ -258,18 +260,17 @@ def test_of_two_replicas_one_works_and_the_other_takes_over(
         apply(server, lab, "one")
         wait_until(lambda: has_status(server, lab, 1), "a status")
         assert writes(other) == 0
-        leader.signal(15)
-        assert leader.wait() == 0
+        leader.signal(end)
+        assert leader.wait() == (0 if end is signal.SIGTERM else -end)
         apply(server, lab, "two")
         wait_until(lambda: has_status(server, lab, 2), "the work of the other")
         assert writes(other) == 3
 
 
-@pytest.mark.parametrize("count", [40])
 def test_killed_in_a_burst_and_restarted_all_is_done_and_nothing_twice(
-    shared_cluster: Cluster, lab: str, count: int
+    shared_cluster: Cluster, lab: str
 ) -> None:
-    server = shared_cluster.server
+    server, count = shared_cluster.server, 40
     names = [f"run-{number:02}" for number in range(count)]
     with shared_cluster.operator(lab, *lease(lab)) as operator:
         apply(server, lab, *names)

@@ -22,6 +22,8 @@ from gptfl_operator.model import (
 )
 from gptfl_operator.trials import PAUSE, Trials, try_revision
 
+RUN = ("lab", "digits")
+
 
 def secret(name: str) -> dict[str, Any]:
     return {"kind": "Secret", "metadata": {"name": name, "labels": {"a": "b"}}}
@@ -132,17 +134,17 @@ class Asked:
         return f"answer {self.made}"
 
     def ask(self) -> float | None:
-        return self.trials.ask("u", [ProbeRequest("r", "http://x", {})], self.news.release)
+        return self.trials.ask(RUN, "u", [ProbeRequest("r", "http://x", {})], self.news.release)
 
 
 def test_a_model_that_hangs_keeps_nobody_waiting_and_is_asked_once() -> None:
     asked = Asked()
     for _ in range(3):
         assert asked.ask() is None
-    assert asked.trials.answers("u") == {}
+    assert asked.trials.answers(RUN, "u") == {}
     asked.hold.set()
     assert asked.news.acquire(timeout=10), "the run is looked at when the answer is there"
-    assert asked.trials.answers("u") == {"r": "answer 1"}
+    assert asked.trials.answers(RUN, "u") == {"r": "answer 1"}
 
 
 def test_a_model_is_asked_again_after_a_pause() -> None:
@@ -154,7 +156,15 @@ def test_a_model_is_asked_again_after_a_pause() -> None:
     asked.seconds = PAUSE
     assert asked.ask() is None
     assert asked.news.acquire(timeout=10)
-    assert asked.trials.answers("u") == {"r": "answer 2"}
+    assert asked.trials.answers(RUN, "u") == {"r": "answer 2"}
+
+
+def test_a_run_of_the_same_name_has_revisions_of_its_own() -> None:
+    asked = Asked()
+    asked.hold.set()
+    asked.ask()
+    assert asked.news.acquire(timeout=10)
+    assert asked.trials.answers(RUN, "another") == {}
 
 
 def test_nothing_is_kept_of_a_run_that_is_gone() -> None:
@@ -162,5 +172,5 @@ def test_nothing_is_kept_of_a_run_that_is_gone() -> None:
     asked.hold.set()
     asked.ask()
     assert asked.news.acquire(timeout=10)
-    asked.trials.forget("u")
-    assert asked.trials.answers("u") == {}
+    asked.trials.forget(RUN)
+    assert asked.trials.answers(RUN, "u") == {}

@@ -38,6 +38,7 @@ from gptfl.federation.network import (
     open_stream_grid,
     serve_tasks,
 )
+from gptfl.federation.network.blocks import REPLY_FRAME
 from gptfl.federation.network.channels import client_options
 from gptfl.federation.network.codec import Packed, pack
 from gptfl.federation.network.frames import (
@@ -214,8 +215,8 @@ async def one_of_crowd(address: str, name: str, reply: Packed) -> None:
                         sizes = {"header": len(reply.header), "payload": reply.payload}
                         await call.write(pack_frame(Ready(id=asked, edition="e", **sizes)))
                 case Grant(transfer=transfer):
-                    for at in range(0, reply.size, 1 << 20):
-                        await call.write(pack_chunk(transfer, at, reply.pieces(at, 1 << 20)))
+                    for at in range(0, reply.size, REPLY_FRAME):
+                        await call.write(pack_chunk(transfer, at, reply.pieces(at, REPLY_FRAME)))
                 case End():
                     call.cancel()
                     return

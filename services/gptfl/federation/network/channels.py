@@ -26,6 +26,8 @@ def server_options(settings: StreamSettings) -> Options:
     return [
         *_COMMON,
         ("grpc.so_reuseport", 0),
+        # Each connection keeps a read buffer of this size ready, whether anything comes or not.
+        ("grpc.experimental.tcp_max_read_chunk_size", 64 << 10),
         ("grpc.max_receive_message_length", settings.frame_bytes + _HEAD),
         ("grpc.max_metadata_size", 8192),
         ("grpc.max_concurrent_streams", 2),

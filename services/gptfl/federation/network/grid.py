@@ -16,6 +16,7 @@ from gptfl.federation.flower import (
     leave_log_to_logging,
     number_message,
 )
+from gptfl.federation.network.blocks import map_large_blocks
 from gptfl.federation.network.codec import Limits, pack
 from gptfl.federation.network.counters import StreamStatus
 from gptfl.federation.network.event_loop import LoopThread
@@ -165,6 +166,7 @@ def open_stream_grid(
     Raises NetworkError when the address or a file of `security` cannot be used.
     """
     settings = settings or StreamSettings()
+    map_large_blocks()
     loop = LoopThread("gptfl-streams")
     try:
         server = StreamServer(names, security, terms, settings)

@@ -36,7 +36,7 @@ class Sending:
     turn.
     """
 
-    _SMALLEST = 64 << 10
+    _SMALLEST = 32 << 10
     _SHARE = 8
 
     def __init__(self, settings: StreamSettings) -> None:

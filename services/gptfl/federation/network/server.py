@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 
 from gptfl.errors import NetworkError
+from gptfl.federation.network.blocks import REPLY_FRAME
 from gptfl.federation.network.channels import is_loopback, server_options
 from gptfl.federation.network.counters import Counters, StreamStatus, Turned
 from gptfl.federation.network.exchange import Exchange
@@ -109,7 +110,9 @@ class StreamServer(grpc.GenericRpcHandler):
         hello = await self._hello(context)
         name = hello.name
         welcome = Welcome(
-            node=self._nodes[name], frame_bytes=self._settings.frame_bytes, terms=self._terms
+            node=self._nodes[name],
+            frame_bytes=min(REPLY_FRAME, self._settings.frame_bytes),
+            terms=self._terms,
         )
         line = StreamLine(
             context,

@@ -182,7 +182,7 @@ class _Work:
             metrics=outcome.metrics,
             model=outcome.model.uri,
             model_digest=outcome.model.digest,
-            report=str(report),
+            report=self.runs.report_address,
         )
         return Result(self.spec, outcome, status, report)
 

@@ -30,14 +30,16 @@ def summary(status: RunStatus, *, store_option: str = "", width: int = 80) -> It
     if scores:
         yield from _scores(scores, width)
         yield Text()
+    is_elsewhere = "://" in (status.report or "")
     for title, value in (
         ("report", local(status.report) if status.report else ""),
+        ("open it", f"gptfl report --open {status.name}{store_option}" if is_elsewhere else ""),
         ("model", local(status.model) if status.model else ""),
         ("digest", status.model_digest or ""),
         ("serve it", f"gptfl serve {status.name}{store_option}" if status.model else ""),
     ):
         if value:
-            style = "bold" if title == "serve it" else ""
+            style = "bold" if title in ("serve it", "open it") else ""
             yield Text.assemble((f" {title:<9}", "dim"), (value, style))
 
 

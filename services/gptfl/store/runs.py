@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import unquote
 
 from pydantic import ValidationError
 
@@ -120,6 +121,12 @@ class RunFolder:
         if file is None:
             raise StoreError(f"{self._blobs.uri}/{name}: vanished while it was written; run again")
         return file.path
+
+    @property
+    def report_address(self) -> str:
+        """Where the report is kept: its path, or its URI in a store that is elsewhere."""
+        uri = f"{self._blobs.uri}/{self._prefix}/report.html"
+        return unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
 
     def report(self) -> Path | None:
         """A local copy of the report, or None when there is none."""

@@ -33,6 +33,8 @@ class FaultyProxy:
         self.faults: Counter[str] = Counter()
         """How often each befell a call."""
         self.calls = 0
+        self.seen: list[str] = []
+        """Method and path of each."""
         self.next: list[str] = []
         """Faults for the next calls, before chance decides."""
         self._random, self._guard = random.Random(seed), threading.Lock()
@@ -86,6 +88,7 @@ class _Handler(socketserver.BaseRequestHandler):
         try:
             head, body = _read_request(self.request)
             if head:
+                self.server.proxy.seen.append(head.partition(b" HTTP")[0].decode())
                 self._serve(head, body, self.server.proxy.draw())
         except OSError:
             pass  # the caller or the server has gone: that is what the proxy is for

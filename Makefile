@@ -67,6 +67,7 @@ bench: .venv/installed  ## ratios to bare PyTorch and to the reference way
 	$(BIN)/python benchmarks/federation.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/store.py
 
 accuracy: .venv/installed  ## the demo over three seeds
 	$(BIN)/python benchmarks/accuracy.py

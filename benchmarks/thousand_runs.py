@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -37,6 +38,7 @@ JOBS = "/apis/batch/v1/namespaces/{}/jobs"
 SENDERS = 8
 IDLE_SECONDS = 30
 PATIENCE = 600
+RunsOf = Callable[[Any], list[str]]
 WATCHED = (
     "gptflruns",
     "jobs",
@@ -49,24 +51,35 @@ WATCHED = (
 )
 
 
-class FirstJobs:
-    """When the first Job of each run was seen, by a watch of its own."""
+class Seen:
+    """When something was first seen of each run, by a watch of its own: lists of a thousand runs
+    would keep the API server from what is measured."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(self, cluster: Cluster, path: str, runs_of: RunsOf) -> None:
+        """`runs_of` gives the names of the runs of which an object says so."""
         self._api = connect(cluster.server.kubeconfig, {})
-        self._path = JOBS.format(namespace)
-        self.seen: dict[str, float] = {}
+        self._path, self._runs_of = path, runs_of
+        self.at: dict[str, float] = {}
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
         while True:
             try:
                 for line in self._api.stream(self._path, {"watch": "1"}, PATIENCE):
-                    metadata = json.loads(line)["object"]["metadata"]
-                    for owner in metadata.get("ownerReferences", ()):
-                        self.seen.setdefault(owner["name"], time.monotonic())
+                    for name in self._runs_of(json.loads(line)["object"]):
+                        self.at.setdefault(name, time.monotonic())
             except ApiError:
                 time.sleep(0.1)
+
+
+def owners(job: Any) -> list[str]:
+    """The run that a Job is for."""
+    return [owner["name"] for owner in job["metadata"].get("ownerReferences", ())]
+
+
+def with_phase(run: Any) -> list[str]:
+    """The run, if something was said of it."""
+    return [run["metadata"]["name"]] if "phase" in run.get("status", {}) else []
 
 
 def main() -> None:
@@ -86,9 +99,11 @@ def main() -> None:
         operator = cluster.operator(f"{given.decision}-decision", *arguments)
         if given.decision == "real":
             operator.command[1:2] = ["-m", "gptfl_operator"]
-        first = FirstJobs(cluster, namespace)
+        jobs = Seen(cluster, JOBS.format(namespace), owners)
+        told = Seen(cluster, RUNS.format(namespace), with_phase)
         with operator:
-            burst(cluster, operator, first, namespace, given.runs)
+            begun = burst(cluster, namespace, given.runs)
+            report(operator, begun, jobs, told)
             idle(cluster, operator)
         with operator:
             restart(operator, given.runs)
@@ -111,30 +126,30 @@ def with_store(cluster: Cluster, namespace: str, minio: Minio, folder: Path) -> 
     return settings
 
 
-def burst(
-    cluster: Cluster, operator: OperatorProcess, first: FirstJobs, namespace: str, runs: int
-) -> None:
-    """All runs at once, until each has its Job and its status."""
+def burst(cluster: Cluster, namespace: str, runs: int) -> dict[str, float]:
+    """Applies all runs at once; returns when each had been taken."""
     begun: dict[str, float] = {}
 
     def send(name: str) -> None:
         cluster.server.request("POST", RUNS.format(namespace), run_file(name))
         begun[name] = time.monotonic()
 
-    names = [f"run-{number:04}" for number in range(runs)]
     started = time.monotonic()
     with ThreadPoolExecutor(SENDERS) as senders:
-        list(senders.map(send, names))
-    applied = time.monotonic() - started
-    wait(lambda: len(first.seen) >= runs, "a Job for each run")
-    wait(lambda: all_have_status(cluster, namespace), "a status for each run")
-    waits = sorted(max(first.seen[name] - begun[name], 0.0) for name in names)
-    p50, p99 = statistics.median(waits), waits[int(0.99 * (runs - 1))]
-    writes = value(operator, "gptfl_operator_api_writes_total") / runs
-    print(f"{runs} runs applied in {applied:.1f} s by {SENDERS} senders")
-    print(f"seconds from a run to its first Job: p50 {p50:.1f}, p99 {p99:.1f}")
-    print(f"until all have a status: {time.monotonic() - started:.1f} s")
-    print(f"writes a run: {writes:.2f}")
+        list(senders.map(send, [f"run-{number:04}" for number in range(runs)]))
+    print(f"{runs} runs applied in {time.monotonic() - started:.1f} s by {SENDERS} senders")
+    return begun
+
+
+def report(operator: OperatorProcess, begun: dict[str, float], jobs: Seen, told: Seen) -> None:
+    """Waits until each run has its Job and its status, and prints how long that took."""
+    runs = len(begun)
+    for seen, what in ((jobs, "first Job"), (told, "first status")):
+        wait(lambda seen=seen: len(seen.at) >= runs, f"the {what} of each run")  # type: ignore[misc]
+        waits = sorted(max(seen.at[name] - at, 0.0) for name, at in begun.items())
+        p50, p99 = statistics.median(waits), waits[int(0.99 * (runs - 1))]
+        print(f"seconds from a run to its {what}: p50 {p50:.1f}, p99 {p99:.1f}")
+    print(f"writes a run: {value(operator, 'gptfl_operator_api_writes_total') / runs:.2f}")
     print(usage(operator))
 
 
@@ -202,12 +217,6 @@ def series(text: str, name: str) -> Iterator[tuple[str, float]]:
         if line.startswith((f"{name}{{", f"{name} ")):
             labels, _, number = line.rpartition(" ")
             yield labels, float(number)
-
-
-def all_have_status(cluster: Cluster, namespace: str) -> bool:
-    """Whether the operator has said something about every run."""
-    runs = cluster.server.list(RUNS.format(namespace))
-    return all("phase" in run.get("status", {}) for run in runs)
 
 
 def wait(holds: Callable[[], bool], what: str) -> None:

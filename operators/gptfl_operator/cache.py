@@ -146,8 +146,11 @@ def kept(given: dict[str, Any]) -> dict[str, Any]:
     """What the cache keeps of an object: no secrets, and of who owns its fields only ourselves."""
     metadata = given["metadata"]
     if "managedFields" in metadata:
-        ours = [one for one in metadata["managedFields"] if one.get("manager") == MANAGER]
-        metadata["managedFields"] = ours
+        metadata["managedFields"] = [
+            one
+            for one in metadata["managedFields"]
+            if (one.get("manager"), one.get("operation")) == (MANAGER, "Apply")
+        ]
     if given["kind"] == "Secret":
         return sealed(given)
     if given["kind"] == "Event":

@@ -123,11 +123,11 @@ def test_a_secret_of_our_own_is_kept_when_we_have_to_read_it() -> None:
     assert kept(given)["data"] == {"k": "v"}
 
 
-def test_of_who_set_fields_only_we_are_kept() -> None:
-    fields = [{"manager": "kubectl"}, {"manager": "gptfl-operator"}]
-    assert kept({"kind": "Job", "metadata": {"managedFields": fields}})["metadata"] == {
-        "managedFields": [{"manager": "gptfl-operator"}]
-    }
+def test_of_who_set_fields_only_what_we_applied_is_kept() -> None:
+    applied = {"manager": "gptfl-operator", "operation": "Apply"}
+    status = {"manager": "gptfl-operator", "operation": "Update", "subresource": "status"}
+    metadata = {"managedFields": [{"manager": "kubectl", "operation": "Apply"}, status, applied]}
+    assert kept({"kind": "Job", "metadata": metadata})["metadata"] == {"managedFields": [applied]}
 
 
 def test_of_a_warning_what_it_says_is_kept() -> None:

@@ -1,8 +1,10 @@
 """What KServe's protocols cost: `gptfl serve` against a bare FastAPI handler of the same model.
 
 Both are one process with one thread for torch, on the same host; the load is a closed loop of raw
-HTTP over kept connections, a client process beside them. Ratios are of neighbouring runs, so that
-a host that is busy with other things spoils both sides alike.
+HTTP over kept connections, or of gRPC calls over as many channels, from a process beside them. It
+shares the processors, of which gRPC's client needs more than raw HTTP does. Ratios are of
+neighbouring runs, so that a host that is busy with other things spoils both sides alike; what it
+spoils least is the processor time.
 """
 
 import argparse
@@ -20,9 +22,12 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import grpc
+import grpc.aio
 
 NAME = "digits"
 LABELS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -34,6 +39,7 @@ class Server:
 
     process: subprocess.Popen[bytes]
     port: int
+    grpc_port: int
 
     def cpu_seconds(self) -> float:
         """What it has used of the processor since it started."""
@@ -53,14 +59,14 @@ class Measured:
     """Milliseconds of the server's processor time a request."""
 
 
-def serve_gptfl(folder: Path, port: int) -> None:
+def serve_gptfl(folder: Path, port: int, grpc_port: int) -> None:
     """What is measured."""
     from gptfl.serving.server import serve
 
-    serve(folder, name=NAME, port=port)
+    serve(folder, name=NAME, port=port, grpc_port=grpc_port)
 
 
-def serve_bare(folder: Path, port: int) -> None:
+def serve_bare(folder: Path, port: int, grpc_port: int) -> None:
     """The least that answers a v1 request with the same model: no checks, no limits, no metrics."""
     import torch
     import uvicorn
@@ -114,11 +120,10 @@ def write_model(folder: Path) -> None:
 @contextlib.contextmanager
 def started(kind: str, folder: Path) -> Iterator[Server]:
     """A server that is ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, grpc_port = free_port(), free_port()
+    ports = ("--port", str(port), "--grpc-port", str(grpc_port))
     process = subprocess.Popen(
-        [sys.executable, __file__, "--serve", kind, "--model", str(folder), "--port", str(port)],
+        [sys.executable, __file__, "--serve", kind, "--model", str(folder), *ports],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
     )
@@ -128,15 +133,23 @@ def started(kind: str, folder: Path) -> Iterator[Server]:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready").close()
                 break
             time.sleep(0.1)
-        yield Server(process, port)
+        yield Server(process, port, grpc_port)
     finally:
         process.terminate()
         process.wait()
 
 
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def requests(images: int) -> dict[str, bytes]:
-    """The same images in v1 and in v2, as the bytes of whole HTTP requests."""
+    """The same images in v1 and in v2, as the bytes of whole HTTP requests, and as a message."""
     import numpy as np
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
     from PIL import Image
 
     file = io.BytesIO()
@@ -145,7 +158,11 @@ def requests(images: int) -> dict[str, bytes]:
     encoded = [base64.b64encode(file.getvalue()).decode()] * images
     v1 = {"instances": [{"image_bytes": {"b64": one}} for one in encoded]}
     tensor = {"name": "image", "datatype": "BYTES", "shape": [images], "data": encoded}
+    call = pb.ModelInferRequest(model_name=NAME)
+    contents = {"bytes_contents": [file.getvalue()] * images}
+    call.inputs.add(name="image", datatype="BYTES", shape=[images], contents=contents)
     return {
+        "grpc": call.SerializeToString(),
         "v1": _post(f"/v1/models/{NAME}:predict", v1),
         "v2": _post(f"/v2/models/{NAME}/infer", {"inputs": [tensor]}),
     }
@@ -157,23 +174,30 @@ def _post(path: str, content: object) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def measure(server: Server, request: bytes, connections: int, count: int) -> Measured:
+Client = Callable[[Server, bytes, int], Coroutine[None, None, list[float]]]
+
+
+def measure(
+    server: Server, request: bytes, connections: int, count: int, client: Client | None = None
+) -> Measured:
     """`count` requests over `connections` kept connections, each sending when it was answered."""
     cpu = server.cpu_seconds()
     began = time.perf_counter()
-    taken = sorted(asyncio.run(_all(server.port, request, connections, count)))
+    taken = sorted(asyncio.run(_all(server, request, connections, count, client or _http)))
     rate = len(taken) / (time.perf_counter() - began)
     cpu_each = (server.cpu_seconds() - cpu) / len(taken) * 1000
     return Measured(rate, taken[int(len(taken) * 0.99)] * 1000, cpu_each)
 
 
-async def _all(port: int, request: bytes, connections: int, count: int) -> list[float]:
-    each = [_one(port, request, count // connections) for _ in range(connections)]
+async def _all(
+    server: Server, request: bytes, connections: int, count: int, client: Client
+) -> list[float]:
+    each = [client(server, request, count // connections) for _ in range(connections)]
     return [seconds for part in await asyncio.gather(*each) for seconds in part]
 
 
-async def _one(port: int, request: bytes, count: int) -> list[float]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _http(server: Server, request: bytes, count: int) -> list[float]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     taken = []
     for _ in range(count):
         began = time.perf_counter()
@@ -187,10 +211,24 @@ async def _one(port: int, request: bytes, count: int) -> list[float]:
     return taken
 
 
+async def _grpc(server: Server, request: bytes, count: int) -> list[float]:
+    taken = []
+    # A connection of its own for each, as over HTTP.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    address = f"127.0.0.1:{server.grpc_port}"
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for _ in range(count):
+            began = time.perf_counter()
+            await ask(request)
+            taken.append(time.perf_counter() - began)
+    return taken
+
+
 def compare(folder: Path, repeats: int, count: int) -> None:
     """Prints medians, and the ratios to the bare handler."""
     with started("gptfl", folder) as ours, started("bare", folder) as bare:
-        for connections, images in ((1, 1), (8, 1), (8, 32)):
+        for connections, images in ((1, 1), (8, 1), (32, 1), (8, 32)):
             sent = requests(images)
             some = max(count // images, 10 * connections)
             rounds = [
@@ -198,6 +236,7 @@ def compare(folder: Path, repeats: int, count: int) -> None:
                     "bare": measure(bare, sent["v1"], connections, some),
                     "gptfl v1": measure(ours, sent["v1"], connections, some),
                     "gptfl v2": measure(ours, sent["v2"], connections, some),
+                    "gptfl grpc": measure(ours, sent["grpc"], connections, some, _grpc),
                 }
                 for _ in range(repeats)
             ]
@@ -217,7 +256,7 @@ def _line(name: str, rounds: list[dict[str, Measured]]) -> str:
         )
 
     return (
-        f"  {name:9} {median('rate'):6.0f}/s ({ratio('rate'):.2f}x)   "
+        f"  {name:10} {median('rate'):6.0f}/s ({ratio('rate'):.2f}x)   "
         f"p99 {median('p99'):6.1f} ms ({ratio('p99'):.2f}x)   "
         f"processor {median('cpu'):5.2f} ms a request ({ratio('cpu'):.2f}x)"
     )
@@ -231,9 +270,10 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=800)
     parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--grpc-port", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
-        SERVERS[arguments.serve](arguments.model, arguments.port)
+        SERVERS[arguments.serve](arguments.model, arguments.port, arguments.grpc_port)
         return
     with tempfile.TemporaryDirectory() as made:
         folder = arguments.model or Path(made)

@@ -110,6 +110,12 @@ def test_a_request_that_breaks_the_model_spoils_no_other_in_its_pass() -> None:
     assert isinstance(answers[2], ValueError)
 
 
+def test_requests_that_cannot_be_put_together_are_answered_one_by_one() -> None:
+    wide = torch.tensor([[2.0, 2.0]])
+    answers, _ = asyncio.run(asked_while_busy(Gate(), rows(1), wide, rows(3)))
+    assert answers == [[0], [1], [2, 2], [3]]
+
+
 def test_nothing_is_computed_for_a_client_that_has_gone() -> None:
     gate = Gate()
     answers, _ = asyncio.run(asked_while_busy(gate, rows(1), rows(2), rows(3), cancel=1))

@@ -1,6 +1,7 @@
 """A request is images of the model's shape, or one sentence that names the field."""
 
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -201,6 +202,18 @@ def test_the_pixels_of_a_request_are_counted_together(monkeypatch: pytest.Monkey
     DECODER.instances({"instances": [{"b64": B64}] * 2})
     with pytest.raises(RequestError, match=r"instances\[2\]\.b64: has 64 pixels, with those"):
         DECODER.instances({"instances": [{"b64": B64}] * 3})
+
+
+def test_a_long_string_among_pixels_takes_its_own_room_and_not_that_of_all() -> None:
+    row = ["x" * 100_000, *[""] * 99]
+    tracemalloc.start()
+    with pytest.raises(RequestError, match="has other values than whole numbers"):
+        DECODER.instances({"instances": [[row]]})
+    with pytest.raises(RequestError, match="has other values than whole numbers"):
+        DECODER.tensors([Tensor("pixels", "UINT8", [1, 8, 8, 1], row)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 def test_other_image_formats_are_not_opened() -> None:

@@ -91,8 +91,8 @@ class Batcher:
         return batch
 
     async def _answer(self, batch: Sequence[_Waiting]) -> None:
-        rows = batch[0].rows if len(batch) == 1 else torch.cat([one.rows for one in batch])
         try:
+            rows = batch[0].rows if len(batch) == 1 else torch.cat([one.rows for one in batch])
             probabilities = await self._pass(rows)
         except Exception as error:
             if len(batch) > 1:

@@ -217,12 +217,20 @@ def _split(data: bytes) -> list[bytes]:
 
 def _uint8(path: str, values: Any, form: str) -> npt.NDArray[np.uint8]:
     try:
-        array = np.array(values)
-    except (ValueError, OverflowError):
+        # As objects: else numpy gives every string the room of the longest one.
+        found = np.array(values, dtype=np.object_)
+    except ValueError:
         raise RequestError(f"{path}: is not a regular array; {form}") from None
-    if array.size and (array.dtype.kind != "i" or array.min() < 0 or array.max() > 255):
+    kinds = set(map(type, found.flat))
+    if list in kinds:
+        raise RequestError(f"{path}: is not a regular array; {form}")
+    try:
+        numbers = found.astype(np.int64) if kinds <= {int} else None
+    except OverflowError:
+        numbers = None
+    if numbers is None or (numbers.size and (numbers.min() < 0 or numbers.max() > 255)):
         raise RequestError(f"{path}: has other values than whole numbers from 0 to 255; {form}")
-    return array.astype(np.uint8)
+    return numbers.astype(np.uint8)
 
 
 def _opened(path: str, data: bytes, budget: _PixelBudget) -> Image.Image:

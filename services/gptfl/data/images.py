@@ -96,13 +96,13 @@ def _opened(source: ImageSource) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(source)) if isinstance(source, bytes) else source
             image.load()
+            return ImageOps.exif_transpose(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(
             f"the image has more than {Image.MAX_IMAGE_PIXELS} pixels; make it smaller"
         ) from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise DataError(f"cannot be read as an image ({_reason(error)})") from error
-    return ImageOps.exif_transpose(image)
 
 
 def _reason(error: Exception) -> str:

@@ -125,6 +125,12 @@ class TestDecode:
         with pytest.raises(DataError, match="cannot be read as an image"):
             decode_image(data[: len(data) // 2], GREY_8)
 
+    def test_an_image_with_damaged_words_of_its_camera_is_refused(self) -> None:
+        buffer = io.BytesIO()
+        Image.new("L", (8, 8)).save(buffer, format="PNG", exif=b"no such thing")
+        with pytest.raises(DataError, match="cannot be read as an image"):
+            decode_image(buffer.getvalue(), GREY_8)
+
     def test_an_image_made_to_fill_the_memory_is_refused(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

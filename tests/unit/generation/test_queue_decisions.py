@@ -269,6 +269,19 @@ def test_a_shard_that_is_drawn_already_is_not_handed_out(stage: Any, section: An
     assert world.broker.put_in == ["0/1"]
 
 
+def test_what_an_ended_run_left_in_the_queue_keeps_nobody_from_drawing(
+    stage: Any, section: Any
+) -> None:
+    world = World(stage, section, shards=2)
+    left = task_of(world.shards[0], "b" * 64)
+    for number in range(3):
+        world.broker.put(left, f"of another version {number}")
+    world.broker.put_in.clear()
+    world.events = [lambda: (world.finish(0), world.finish(1))]
+    world.draw()
+    assert world.broker.put_in == ["0/0", "0/1"]
+
+
 def test_a_queue_that_lost_its_tasks_is_filled_again(stage: Any, section: Any) -> None:
     world = World(stage, section, shards=2)
 

@@ -57,6 +57,8 @@ class Coordinator:
         """Returns when all shards are in the store; a broker that is away is waited out."""
         left = {shard.name: shard for shard in shards}
         self._forget(left, files)
+        # Of a run that ended with other software: no worker of this one would take them.
+        self._broker.clear()
         # Not seen in anybody's hands yet, so for ever idle.
         busy = dict.fromkeys(left, -math.inf)
         lonely = _Loneliness(self._clock(), self._broker.queue, self._how_to_help)
@@ -71,6 +73,7 @@ class Coordinator:
             lonely.look(self._clock(), is_drawn=is_drawn)
             if left:
                 self._sleep(LOOK_SECONDS)
+        # Tasks that were handed out twice.
         self._broker.clear()
 
     def _hand_out(
@@ -147,7 +150,7 @@ class _PatientBroker:
         return False
 
     def clear(self) -> None:
-        """All is drawn: what is left in the queue are tasks that were handed out twice."""
+        """Empties the queue; what is still to be drawn is put into it again."""
         with self._patience():
             self._broker.clear()
 

@@ -27,7 +27,7 @@ class LogFormat(StrEnum):
 
 
 LEVELS = ("debug", "info", "warning", "error")
-_PASSWORD = re.compile(r'(?<=://)[^/@\s"]+@')
+_PASSWORD = re.compile(r'(?<=://)[^/\s"]+@')
 """User and password in an address, as a broker's may have them."""
 
 

@@ -376,6 +376,19 @@ def test_who_is_granted_a_reply_and_drips_it_is_cut_off(own_scene: Scene) -> Non
     assert own_scene.turned_away(Turned.SLOW) == before + 1
 
 
+def test_who_is_granted_a_reply_and_speaks_of_another_is_cut_off_all_the_same(
+    own_scene: Scene,
+) -> None:
+    number = first(own_scene.grid.push_messages([task(MALLORY, "held")]))
+    with own_scene.let_in() as speaker:
+        offer(speaker, number)
+        speaker.say(ready(number, "e", 1000, payload=100))
+        assert isinstance(speaker.hear(), Grant)
+        speaker.say(ready("another", "e", 1000))
+        assert speaker.hear() == Done(id="another", accepted=False)
+        assert speaker.fate() == (grpc.StatusCode.ABORTED, "Slow")
+
+
 def test_unknown_methods_and_garbage_on_the_socket_come_to_nothing(scene: Scene) -> None:
     credentials = scene.identity("mallory").credentials()
     with grpc.secure_channel(scene.grid.address, credentials) as channel:

@@ -147,7 +147,8 @@ class StreamLine:
         self._put(pack_frame(Grant(id=slot.id, transfer=self._transfers, offset=offset)))
 
     def finish(self, task: str, *, accepted: bool) -> None:
-        self._coming = None
+        if self._coming is not None and self._coming[0].id == task:
+            self._coming = None
         if self._offered is not None and self._offered.id == task:
             self._offered = None
         self._put(pack_frame(Done(id=task, accepted=accepted)))

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from http import HTTPStatus
 from typing import BinaryIO
@@ -74,15 +73,11 @@ class _Download:
 
     def _take(self, answer: BaseHTTPResponse) -> None:
         try:
-            # A chunk is hashed on another core while the next one comes.
-            with ThreadPoolExecutor(1) as pool:
-                hashed = None
-                for chunk in self._chunks(answer):
-                    if hashed:
-                        hashed.result()
-                    hashed = pool.submit(self._hash.update, chunk)
-                    self._target.write(chunk)
-                    self.taken += len(chunk)
+            # Here and not beside: on two cores that a server shares, threads only got in the way.
+            for chunk in self._chunks(answer):
+                self._hash.update(chunk)
+                self._target.write(chunk)
+                self.taken += len(chunk)
         except BaseException:
             # With bytes still to come the connection is of no use to others.
             answer.close()

@@ -1,6 +1,7 @@
 """The replies of one round on their way to the strategy: put in order, checked, counted."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
@@ -70,6 +71,7 @@ class Intake:
                 self._refuse(node, verdict, reason or "")
                 continue
             self._count(verdict)
+            reply.content = verdict.content(next(iter(reply.content.array_records.values())))
             yield reply
         if self.replied < self._minimum:
             raise TooFewRepliesError
@@ -89,17 +91,19 @@ class Intake:
 
 
 class _Mean:
-    """A mean weighted by samples, over those who said something."""
+    """A mean weighted by samples."""
 
     def __init__(self) -> None:
         self._sum = 0.0
         self._weight = 0
 
-    def add(self, value: float | None, weight: int) -> None:
-        if value is not None:
-            self._sum += value * weight
-            self._weight += weight
+    def add(self, value: float, weight: int) -> None:
+        self._sum += value * weight
+        self._weight += weight
 
     @property
     def value(self) -> float | None:
-        return self._sum / self._weight if self._weight else None
+        """None of nothing, and of numbers so large that their sum is none."""
+        if not self._weight or not math.isfinite(self._sum):
+            return None
+        return self._sum / self._weight

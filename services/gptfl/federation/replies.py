@@ -33,8 +33,21 @@ class Update:
 
     weights: dict[str, NDArray[Any]]
     examples: int
-    train_loss: float | None
-    train_accuracy: float | None
+    train_loss: float
+    train_accuracy: float
+
+    def content(self, arrays: ArrayRecord) -> RecordDict:
+        """What a strategy gets of it: what was asked for, whatever else a client has sent.
+
+        Flower's strategies raise when the records of one reply are named or filled otherwise than
+        those of the rest, which would let any client end the run.
+        """
+        metrics: dict[str, Any] = {
+            EXAMPLES: self.examples,
+            TRAIN_LOSS: self.train_loss,
+            TRAIN_ACCURACY: self.train_accuracy,
+        }
+        return RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics)})
 
 
 def examine(reply: Message, sent: Weights, most_examples: int) -> Update | Refusal:
@@ -59,8 +72,8 @@ def examine(reply: Message, sent: Weights, most_examples: int) -> Update | Refus
     return Update(
         weights,
         int(cast("int", metrics[EXAMPLES])),
-        cast("float | None", metrics.get(TRAIN_LOSS)),
-        cast("float | None", metrics.get(TRAIN_ACCURACY)),
+        float(cast("float", metrics[TRAIN_LOSS])),
+        float(cast("float", metrics[TRAIN_ACCURACY])),
     )
 
 
@@ -73,7 +86,7 @@ def _metrics_refused(metrics: MetricRecord, most_examples: int) -> Refusal | Non
     for value in metrics.values():
         if not np.isfinite(value).all():
             return Refusal.NOT_FINITE
-    if any(isinstance(metrics.get(name), list) for name in (TRAIN_LOSS, TRAIN_ACCURACY)):
+    if any(not isinstance(metrics.get(n), int | float) for n in (TRAIN_LOSS, TRAIN_ACCURACY)):
         return Refusal.MALFORMED
     return None
 

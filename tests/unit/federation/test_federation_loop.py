@@ -138,6 +138,39 @@ def test_wrong_replies_are_refused_counted_and_the_round_goes_on() -> None:
     )
 
 
+def with_metric(name: str, value: float) -> Callable[[RecordDict], RecordDict]:
+    def change(content: RecordDict) -> RecordDict:
+        metrics = dict(content.metric_records["metrics"]) | {name: value}
+        return RecordDict({**content, "metrics": MetricRecord(metrics)})
+
+    return change
+
+
+def renamed(content: RecordDict) -> RecordDict:
+    return RecordDict({"mine": content["metrics"], "own": content["arrays"]})
+
+
+@pytest.mark.parametrize("strategy", [StrategyName.FED_AVG, StrategyName.FED_MEDIAN])
+@pytest.mark.parametrize("change", [with_metric("more", 1.0), renamed])
+def test_what_a_reply_holds_beside_what_was_asked_for_ends_no_run(
+    strategy: StrategyName, change: Callable[[RecordDict], RecordDict]
+) -> None:
+    """Flower's strategies that read all replies raise when the records of one are named apart."""
+    odd, honest = Toy(spoil=spoiling({("b", 1): change})), Toy()
+    spec = StrategySpec(name=strategy)
+    with_it = federate(odd, odd.plan(rounds=1), make_strategy(spec))
+    without = federate(honest, honest.plan(rounds=1), make_strategy(spec))
+    assert with_it.records[1].replied == 4
+    assert same(with_it.weights, without.weights)
+
+
+def test_a_loss_beyond_all_bounds_ends_no_run() -> None:
+    toy = Toy(spoil=spoiling({("b", 1): with_metric("train-loss", 1.7e308)}))
+    state = federate(toy, toy.plan(rounds=2))
+    assert [record.train_loss is None for record in state.records] == [True, True, False]
+    assert FederationState.from_bytes(state.to_bytes()).records == state.records
+
+
 def test_a_refused_reply_leaves_no_trace_in_the_model() -> None:
     three = Toy(names=("a", "b", "d"))
     four = Toy(names=("a", "b", "c", "d"), spoil=spoiling({("c", 1): nan}))

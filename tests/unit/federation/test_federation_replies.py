@@ -62,6 +62,8 @@ def test_a_good_reply_is_an_update() -> None:
         (with_metrics(num_examples=2.0), Refusal.MALFORMED),
         (with_metrics(num_examples=[2]), Refusal.MALFORMED),
         (with_metrics(train_loss=[2.0]), Refusal.MALFORMED),
+        (with_metrics(train_loss=None), Refusal.MALFORMED),
+        (with_metrics(train_accuracy=None), Refusal.MALFORMED),
         (with_metrics(num_examples=0), Refusal.EXAMPLES),
         (with_metrics(num_examples=-3), Refusal.EXAMPLES),
         (with_metrics(num_examples=MOST + 1), Refusal.EXAMPLES),

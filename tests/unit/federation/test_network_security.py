@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -103,7 +104,22 @@ def test_a_file_that_was_spoilt_changes_nothing(
     assert "what it said before holds" in caplog.text
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}'])
+def test_a_revocation_holds_while_its_file_cannot_be_looked_at(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    revoke(tmp_path, "a")
+    security = dataclasses.replace(server_security(folder), revoked=tmp_path / "revoked")
+    gate = Gate(["a"], security)
+    assert gate.revoked("a")
+    (tmp_path / "revoked").unlink()
+    (tmp_path / "revoked").symlink_to(tmp_path / "revoked")
+    assert gate.revoked("a")
+    assert "what it said before holds" in caplog.text
+    with pytest.raises(NetworkError, match="revoked cannot be read"):
+        Gate(["a"], security)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": 1}', '{"a": "the token itself"}'])
 def test_an_aggregator_does_not_start_with_tokens_that_it_cannot_read(
     folder: Path, tmp_path: Path, text: str
 ) -> None:
@@ -111,6 +127,35 @@ def test_an_aggregator_does_not_start_with_tokens_that_it_cannot_read(
     tokens.write_text(text)
     with pytest.raises(NetworkError, match=r"tokens\.json"):
         Gate(["a"], dataclasses.replace(server_security(folder), tokens=tokens))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"certificate": "bad.pem"}, "bad.pem is no certificate"),
+        ({"authority": "bad.pem"}, "bad.pem is no certificate"),
+        ({"key": "bad.pem"}, "bad.pem is no private key"),
+        ({"key": "ca.key"}, "ca.key is not the key of"),
+        ({"key": "nowhere"}, "nowhere cannot be read"),
+        ({"certificate": "old.crt", "key": "old.key"}, r"old\.crt was valid until 20\d\d-"),
+    ],
+)
+def test_files_that_no_connection_can_be_made_with_are_named(
+    folder: Path, tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    made = tmp_path / "pki"
+    shutil.copytree(folder, made)
+    (made / "bad.pem").write_text("not PEM")
+    issue_server(made, ["localhost"], days=0)
+    for kind in ("key", "crt"):
+        (made / f"server.{kind}").replace(made / f"old.{kind}")
+    issue_server(made, ["localhost"])
+    a = client_identity(made / "clients" / "a", "a")
+    changed = {name: made / file for name, file in change.items()}
+    with pytest.raises(NetworkError, match=message):
+        dataclasses.replace(server_security(made), **changed).credentials()
+    with pytest.raises(NetworkError, match=message):
+        dataclasses.replace(a, **changed).credentials()
 
 
 def test_the_tokens_file_holds_no_token(folder: Path) -> None:

@@ -5,6 +5,7 @@ import hmac
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from gptfl.certificates import CLIENT_URI
 from gptfl.errors import NetworkError
+from gptfl.federation.network.credentials import read_authority, read_file, read_pair
 
 _LOG = logging.getLogger(__name__)
 _NOBODY = hashlib.sha256(os.urandom(32)).hexdigest()
@@ -39,8 +41,9 @@ class ServerSecurity:
 
     def credentials(self) -> grpc.ServerCredentials:
         """For gRPC: nobody without a certificate of the authority gets as far as a stream."""
-        pair = (_read(self.key), _read(self.certificate))
-        return grpc.ssl_server_credentials([pair], _read(self.authority), require_client_auth=True)
+        pair = read_pair(self.key, self.certificate)
+        authority = read_authority(self.authority)
+        return grpc.ssl_server_credentials([pair], authority, require_client_auth=True)
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,13 @@ class ClientIdentity:
     token: str = field(default="", repr=False)
 
     def credentials(self) -> grpc.ChannelCredentials | None:
-        """For gRPC. Raises NetworkError when a file is missing or cannot be read."""
+        """For gRPC. Raises NetworkError when a file is missing or cannot be used."""
         if self.authority is None:
             return None
         if self.certificate is None or self.key is None:
             raise NetworkError("a client needs its certificate and key beside the authority's")
-        return grpc.ssl_channel_credentials(
-            _read(self.authority), _read(self.key), _read(self.certificate)
-        )
+        key, certificate = read_pair(self.key, self.certificate)
+        return grpc.ssl_channel_credentials(read_authority(self.authority), key, certificate)
 
 
 class Gate:
@@ -129,7 +131,7 @@ class _Watched(Generic[T]):
             self._value = self._empty
             return
         try:
-            self._value = self._parse(_read(self._path).decode())
+            self._value = self._parse(read_file(self._path).decode())
         except ValueError as error:
             raise NetworkError(f"{self._path} cannot be understood: {error}") from None
 
@@ -142,26 +144,26 @@ class _Watched(Generic[T]):
         return self._value
 
     def _stamp(self) -> tuple[int, ...] | None:
+        """None where there is no file, which is not the same as one that cannot be looked at."""
         try:
             found = self._path.stat()
-        except OSError:
+        except FileNotFoundError:
             return None
+        except OSError:
+            return ()
         return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _tokens(text: str) -> dict[str, str]:
     tokens = json.loads(text)
-    if not isinstance(tokens, dict) or not all(isinstance(v, str) for v in tokens.values()):
-        raise ValueError("it must hold the SHA-256 of a token for each name")
+    if not isinstance(tokens, dict) or not all(map(_is_digest, tokens.values())):
+        raise ValueError("it must hold the SHA-256 of a token, in hex, for each name")
     return {name: digest.lower() for name, digest in tokens.items()}
+
+
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-fA-F]{64}", value) is not None
 
 
 def _lines(text: str) -> frozenset[str]:
     return frozenset(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise NetworkError(f"{path} cannot be read: {error.strerror}") from None

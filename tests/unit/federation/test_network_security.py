@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from flwr.clientapp import ClientApp
 
 from gptfl.errors import NetworkError
 from gptfl.federation.network import (
@@ -19,10 +20,12 @@ from gptfl.federation.network import (
     issue_client,
     issue_server,
     make_authority,
+    open_stream_grid,
     revoke,
+    serve_tasks,
     server_security,
 )
-from gptfl.federation.network.channels import is_loopback
+from gptfl.federation.network.channels import check_address, is_loopback
 from gptfl.federation.network.security import Gate, certificate_name
 
 
@@ -203,3 +206,24 @@ def test_these_addresses_are_loopback(address: str) -> None:
 @pytest.mark.parametrize("address", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.org:1", ":1"])
 def test_these_addresses_need_protection(address: str) -> None:
     assert not is_loopback(address)
+
+
+@pytest.mark.parametrize("address", ["a.example:9092", "[::1]:0", "0.0.0.0:65535"])
+def test_these_are_addresses(address: str) -> None:
+    check_address(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "a.example", "127.0.0.1", "9092", ":9092", "a:http", "::1", "::1:9092", "a:65536"],
+)
+def test_an_address_without_host_or_port_is_refused(address: str) -> None:
+    with pytest.raises(NetworkError, match="give HOST:PORT"):
+        check_address(address)
+    with pytest.raises(NetworkError, match="give HOST:PORT"):
+        serve_tasks(address, ClientIdentity("a"), lambda terms, node: ClientApp())
+    with (
+        pytest.raises(NetworkError, match="give HOST:PORT"),
+        open_stream_grid(address, ["a"], None),
+    ):
+        pass

@@ -1,7 +1,8 @@
-"""How gRPC is set up for streams, on both sides, and which addresses need no protection."""
+"""How gRPC is set up for streams, on both sides, and what addresses there are."""
 
 import ipaddress
 
+from gptfl.errors import NetworkError
 from gptfl.federation.network.frames import CONTROL_BYTES, LARGEST_FRAME
 from gptfl.federation.network.settings import StreamSettings
 
@@ -47,6 +48,16 @@ def client_options(keepalive_seconds: float) -> Options:
         ("grpc.use_local_subchannel_pool", 1),
         *_keepalive(keepalive_seconds),
     ]
+
+
+def check_address(address: str) -> None:
+    """Raises NetworkError for what is not "host:port"; gRPC would take a port that nobody named."""
+    host, _, port = address.rpartition(":")
+    bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not host or bare or not port.isdecimal() or int(port) > 65535:
+        raise NetworkError(
+            f"{address!r} is no address; give HOST:PORT, as in example.org:9092 or [::1]:9092"
+        )
 
 
 def is_loopback(address: str) -> bool:

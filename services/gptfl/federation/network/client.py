@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 
 from gptfl.errors import NetworkError
 from gptfl.federation.flower import RUN_ID, error_reply, leave_log_to_logging, received_message
-from gptfl.federation.network.channels import is_loopback
+from gptfl.federation.network.channels import check_address, is_loopback
 from gptfl.federation.network.codec import Packed, pack
 from gptfl.federation.network.event_loop import LoopThread
 from gptfl.federation.network.security import ClientIdentity
@@ -33,9 +33,11 @@ def serve_tasks(
     The app runs in the calling thread (so Ctrl-C ends a training at once), the stream in another.
     Reconnects for ever, after `longest_wait` seconds at most. `make_app` is called for the first
     task, and again when the terms change. What an app raises becomes an error reply; what
-    `make_app` raises ends it. Raises NetworkError when a file of `identity` cannot be used.
+    `make_app` raises ends it. Raises NetworkError for an address that is none, and
+    when a file of `identity` cannot be used.
     """
     leave_log_to_logging()
+    check_address(server)
     credentials = identity.credentials()
     if credentials is None and not is_loopback(server):
         raise NetworkError(

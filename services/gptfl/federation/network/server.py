@@ -10,7 +10,7 @@ import grpc.aio
 
 from gptfl.errors import NetworkError
 from gptfl.federation.network.blocks import REPLY_FRAME
-from gptfl.federation.network.channels import is_loopback, server_options
+from gptfl.federation.network.channels import check_address, is_loopback, server_options
 from gptfl.federation.network.counters import Counters, StreamStatus, Turned
 from gptfl.federation.network.exchange import Exchange
 from gptfl.federation.network.frames import (
@@ -56,6 +56,7 @@ class StreamServer(grpc.GenericRpcHandler):
 
     async def start(self, address: str) -> str:
         """Listens, and says where. Raises NetworkError when the address cannot be had."""
+        check_address(address)
         host = address.rpartition(":")[0]
         self._server = grpc.aio.server(
             handlers=(self,),
@@ -74,7 +75,9 @@ class StreamServer(grpc.GenericRpcHandler):
                     "tokens; gptfl pki makes them"
                 )
         except RuntimeError:
-            raise NetworkError(f"cannot listen on {address}: is the port taken?") from None
+            raise NetworkError(
+                f"cannot listen on {address}: is the port taken, or the host another machine?"
+            ) from None
         await self._server.start()
         self._checking = asyncio.create_task(self._check())
         return f"{host}:{port}"

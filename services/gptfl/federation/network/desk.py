@@ -31,7 +31,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.wanted: str | None = None
-        """The task that the server has named last."""
+        """The task that the server has named last, until it wants no more of it."""
         self._transfers = 0
         self._coming: tuple[str, Assembly] | None = None
         self._waiting: Received | None = None
@@ -109,7 +109,11 @@ class Desk:
             offset += sum(map(len, pieces))
 
     def done(self, task: str) -> int | None:
-        """The server wants no more of a reply; its size if it is the one that is here."""
+        """The server wants no more of a task; the size of its reply if that is here."""
+        if self.wanted == task:
+            self.wanted = None
+        if self._coming is not None and self._coming[0] == task:
+            self._coming = None
         if self._reply is None or self._reply[0] != task:
             return None
         self._sending = None

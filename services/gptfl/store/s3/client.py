@@ -20,7 +20,7 @@ from urllib3.response import BaseHTTPResponse
 from gptfl.errors import StoreError, StoreUnavailableError
 from gptfl.store.s3.connections import open_connections
 from gptfl.store.s3.credentials import CurrentCredentials
-from gptfl.store.s3.errors import as_store_error
+from gptfl.store.s3.errors import as_store_error, undeleted
 from gptfl.store.s3.retry import Retry
 from gptfl.store.s3.settings import S3Settings
 from gptfl.store.watch import StoreWatch, Unwatched
@@ -111,11 +111,7 @@ class S3Client:
         with as_store_error(self.settings, "DELETE"):
             faults = list(self._minio.remove_objects(self.settings.bucket, batch))
         if faults:
-            first = faults[0]
-            raise StoreError(
-                f"{self.settings.uri}: {len(faults)} objects cannot be deleted, such as "
-                f"{first.name} ({first.code}); give the key in AWS_ACCESS_KEY_ID that right"
-            )
+            raise undeleted(self.settings, faults)
 
     def list(self, prefix: str, *, deep: bool) -> list[str]:
         """Keys that begin so, sorted; unless `deep`, a folder's name with its slash for all in it.

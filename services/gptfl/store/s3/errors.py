@@ -4,10 +4,11 @@ Whether to ask again is in the type: StoreUnavailableError says that it may help
 """
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from xml.etree.ElementTree import ParseError
 
+from minio.deleteobjects import DeleteError
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError, SSLError
 
@@ -64,6 +65,20 @@ def as_store_error(settings: S3Settings, method: str) -> Iterator[None]:
         raise _of_code(error, settings, method) from error
     except (HTTPError, MinioException, ParseError, OSError) as error:
         raise _of_connection(error, settings) from error
+
+
+def undeleted(settings: S3Settings, faults: Sequence[DeleteError]) -> StoreError:
+    """Of what a server says of single objects when it is asked to delete many."""
+    refused = [fault for fault in faults if fault.code not in _PASSING]
+    if not refused:
+        code = str(faults[0].code)
+        server = settings.endpoint.geturl()
+        return StoreUnavailableError(f"{server}: cannot delete now ({code})", reason=code)
+    first = refused[0]
+    return StoreError(
+        f"{settings.uri}: {len(refused)} objects cannot be deleted, such as "
+        f"{first.name} ({first.code}); give the key in AWS_ACCESS_KEY_ID that right"
+    )
 
 
 def _of_code(error: S3Error, settings: S3Settings, method: str) -> StoreError:

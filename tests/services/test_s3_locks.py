@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 from s3_buckets import new_place
 from servers import S3Server, wait_until
 
-from gptfl.errors import StoreError
+from gptfl.errors import StoreError, StoreUnavailableError
 from gptfl.store import holder
 from gptfl.store.s3 import S3Blobs, s3_settings
+from gptfl.store.s3.client import S3Client
 
 LEASE = 2.0
 
@@ -32,7 +34,7 @@ def open_blobs(uri: str) -> S3Blobs:
 
 
 class Worker:
-    """A process that holds a lock, and writes when it is told to."""
+    """A process that holds a lock, and writes or removes when it is told to."""
 
     def __init__(self, uri: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -46,9 +48,9 @@ class Worker:
         assert self.process.pid is not None
         os.kill(self.process.pid, number)
 
-    def write(self) -> str:
+    def does(self, what: str) -> str:
         """What comes of it."""
-        self.pipe.send("write")
+        self.pipe.send(what)
         assert self.pipe.poll(30)
         return str(self.pipe.recv())
 
@@ -57,10 +59,13 @@ def _work(uri: str, pipe: Connection) -> None:
     blobs = open_blobs(uri)
     with blobs.lock("key"):
         pipe.send("held")
-        while pipe.recv() == "write":
+        while (what := pipe.recv()) != "end":
             try:
-                blobs.write("a", b"of the worker")
-                pipe.send("written")
+                if what == "write":
+                    blobs.write("a", b"of the worker")
+                else:
+                    blobs.remove("a")
+                pipe.send("done")
             except StoreError as error:
                 pipe.send(str(error))
 
@@ -84,7 +89,33 @@ def test_a_living_holder_keeps_the_lock_for_longer_than_a_lease(uri: str, worker
         return len(beats) >= 7  # two leases
 
     wait_until(beaten, "the renewal of a lease")
-    assert worker.write() == "written"
+    assert worker.does("write") == "done"
+
+
+def test_a_renewal_that_came_through_unheard_does_not_end_the_lease(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, unheard = S3Client.replace, []
+
+    def lose_an_answer(client: S3Client, key: str, *given: Any, **named: Any) -> str | None:
+        etag = renew(client, key, *given, **named)
+        if not unheard:
+            unheard.append(etag)
+            raise StoreUnavailableError("the server is gone before it answers")
+        return etag
+
+    monkeypatch.setattr(S3Client, "replace", lose_an_answer)
+    blobs, beats = open_blobs(uri), set()
+
+    def beaten() -> bool:
+        beats.add(blobs.read("locks/key"))
+        return len(beats) >= 7  # two leases
+
+    with blobs.lock("key"):
+        wait_until(beaten, "the renewal of a lease")
+        blobs.write("a", b"of the holder")
+    assert unheard
+    assert blobs.read("locks/key") is None
 
 
 def test_the_lock_of_a_killed_process_elsewhere_ends_with_its_lease(
@@ -100,7 +131,7 @@ def test_the_lock_of_a_killed_process_elsewhere_ends_with_its_lease(
         assert blobs.is_locked("key")
 
 
-def test_a_holder_that_stood_still_for_longer_than_its_lease_writes_nothing_more(
+def test_a_holder_that_stood_still_for_longer_than_its_lease_changes_nothing_more(
     uri: str, worker: Worker
 ) -> None:
     blobs = open_blobs(uri)
@@ -108,8 +139,9 @@ def test_a_holder_that_stood_still_for_longer_than_its_lease_writes_nothing_more
     with blobs.lock("key"):
         blobs.write("a", b"of who came after")
         worker.signal(signal.SIGCONT)
-        said = worker.write()
-        assert "another one has taken it over; run the same command again" in said
+        for what in ("write", "remove"):
+            said = worker.does(what)
+            assert "another one has taken it over; run the same command again" in said
         assert blobs.read("a") == b"of who came after"
         assert blobs.is_locked("key")
 
@@ -120,7 +152,7 @@ def test_a_holder_that_stood_still_unnoticed_goes_on(uri: str, worker: Worker) -
     wait_until(lambda: not blobs.is_locked("key"), "the end of a lease")
     worker.signal(signal.SIGCONT)
 
-    assert worker.write() == "written"
+    assert worker.does("write") == "done"
     assert blobs.is_locked("key")
     worker.pipe.send("end")
     worker.process.join(30)

@@ -88,6 +88,7 @@ class S3Blobs:
         yield from sorted(key[len(folder) : -1] for key in keys if key.endswith("/"))
 
     def remove(self, prefix: str) -> None:
+        self._check_leases()
         name = self._key(prefix)
         keys = self._client.list(f"{name}/", deep=True)
         self._client.delete_all([name, *keys, *_folder_marks(name, keys)])
@@ -133,7 +134,7 @@ class S3Blobs:
         return f"{self._prefix}locks/{check_name(name)}"
 
     def _check_leases(self) -> None:
-        """Nothing is written under a lock that another process may have taken over."""
+        """Nothing is changed under a lock that another process may have taken over."""
         for lease in tuple(self._leases):
             lease.check()
 

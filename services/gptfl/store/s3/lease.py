@@ -101,11 +101,21 @@ class Lease:
                 return
             self._beat += 1
             began = time.monotonic()
-            self._etag = self._client.replace(
-                self._key, self._content(), self._etag, patience=self._seconds / _BEATS
-            )
+            self._etag = self._replace(self._etag) or self._replace(self._last_etag())
             if self._etag is not None:
                 self._renewed = began
+
+    def _replace(self, etag: str | None) -> str | None:
+        if etag is None:
+            return None
+        patience = self._seconds / _BEATS
+        return self._client.replace(self._key, self._content(), etag, patience=patience)
+
+    def _last_etag(self) -> str | None:
+        """That of a renewal which was given up and came through all the same."""
+        found = self._client.read(self._key, patience=self._seconds / _BEATS)
+        content = _read(found) if found else None
+        return found.etag if found and content and content.token == self._token else None
 
     def _content(self) -> bytes:
         content = _Content(
@@ -116,10 +126,17 @@ class Lease:
 
 def is_held(found: Found) -> bool:
     """Whether the holder of a lock that was found may still be there."""
-    try:
-        content = _Content.model_validate_json(found.data)
-    except ValidationError:
+    content = _read(found)
+    if content is None:
         return False
     if content.holder is not None and is_gone(content.holder):
         return False
     return found.age <= content.seconds + _ROUNDING
+
+
+def _read(found: Found) -> _Content | None:
+    """What stands in a lock; None when it is none of ours."""
+    try:
+        return _Content.model_validate_json(found.data)
+    except ValidationError:
+        return None

@@ -47,13 +47,13 @@ def _say(message: str, code: int, *, debug: bool = False) -> int:
     """The last word, with the traceback of what is being handled if `debug`."""
     import logging
 
-    from gptfl.telemetry.logs import are_json
+    from gptfl.telemetry.logs import are_json, without_passwords
 
     if are_json():
         logging.getLogger("gptfl").error("%s", message, exc_info=debug)
         return code
     if debug:
         traceback.print_exc()
-    for line in message.splitlines() or [""]:
+    for line in without_passwords(message).splitlines() or [""]:
         click.echo(f"gptfl: {line}", err=True)
     return code

@@ -133,6 +133,23 @@ def test_explain_says_type_default_and_meaning(gptfl: Gptfl) -> None:
     assert "The rule." in said
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("worker", "x", "--broker", "amqp://me:hunter2@broker"),
+        ("artifacts", "list", "--store", "s3://me:hunter2@bucket"),
+    ],
+)
+def test_a_password_in_a_wrong_address_is_not_said_again(
+    gptfl: Gptfl, arguments: tuple[str, ...]
+) -> None:
+    said = gptfl(*arguments)
+
+    assert said.code == 2
+    assert "://…@" in said.err
+    assert "hunter2" not in said.err
+
+
 def test_an_unexpected_error_is_one_line_that_says_how_to_see_more(
     gptfl: Gptfl, monkeypatch: pytest.MonkeyPatch
 ) -> None:

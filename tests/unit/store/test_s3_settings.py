@@ -1,6 +1,8 @@
 """A URI, the environment and a Secret's folder say how a bucket is reached, or what is wrong."""
 
+import pwd
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -86,3 +88,17 @@ def test_the_cache_is_where_it_is_said_or_in_the_users() -> None:
     assert cache(GPTFL_CACHE="/c") == "/c"
     assert cache(XDG_CACHE_HOME="/x") == "/x/gptfl/artifacts"
     assert cache() == str(Path.home() / ".cache/gptfl/artifacts")
+
+
+def test_a_user_without_a_home_is_told_to_name_a_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(number: int) -> NoReturn:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(StoreError, match="GPTFL_CACHE: is not set, and this user has no home"):
+        s3_settings("s3://bucket", environment={})
+    named = s3_settings("s3://bucket", environment={"GPTFL_CACHE": str(tmp_path)})
+    assert named.cache == tmp_path

@@ -138,7 +138,13 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     if folder := environment.get("GPTFL_CACHE"):
         return Path(folder).expanduser().absolute()
     home = environment.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "gptfl" / "artifacts"
+    try:
+        return Path(home).expanduser() / "gptfl" / "artifacts"
+    except RuntimeError as error:
+        raise StoreError(
+            "GPTFL_CACHE: is not set, and this user has no home folder; set it to a folder for "
+            "copies of the store's files"
+        ) from error
 
 
 def _split(uri: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """A federation over real connections: what a `Grid` promises, whoever is slow, late or wrong."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +145,45 @@ def test_a_frozen_client_holds_nobody_up(tmp_path: Path) -> None:
             assert is_good(replies[1])
             first.stop_and_go(signal.SIGCONT)
             assert is_good(ask(grid, [1])[0])
+
+
+class Watched:
+    """What a client tells of its connection."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self.reasons: set[str] = set()
+
+    def connected(self, server: str, node: int) -> None: ...
+
+    def disconnected(self, reason: str, retry_seconds: float) -> None:
+        self.waits.append(retry_seconds)
+        self.reasons.add(reason)
+
+    def task_received(self, task: str, size: int) -> None: ...
+
+    def reply_sent(self, task: str, size: int) -> None: ...
+
+
+def test_two_processes_that_are_one_client_do_not_chase_each_other() -> None:
+    """Each takes the stream from the other; the longer they do so, the longer they wait."""
+    watched = Watched()
+
+    def serve() -> None:
+        serve_tasks(
+            grid.address, ClientIdentity("a"), lambda terms, node: ClientApp(), events=watched
+        )
+
+    with open_stream_grid("127.0.0.1:0", NAMES, None) as grid:
+        both = [threading.Thread(target=serve, daemon=True) for _ in range(2)]
+        for one in both:
+            one.start()
+        eventually(lambda: max(watched.waits, default=0) > 1, "a longer wait")
+        grid.dismiss()
+        for one in both:
+            one.join(PATIENCE)
+    assert watched.reasons == {"another process has connected as this client; start only one"}
+    assert len(watched.waits) < 40
 
 
 def test_a_port_is_free_again_after_use() -> None:

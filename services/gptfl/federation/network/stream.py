@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,7 @@ import grpc.aio
 
 from gptfl.federation.network.channels import client_options
 from gptfl.federation.network.codec import CodecError, Packed
+from gptfl.federation.network.counters import Turned
 from gptfl.federation.network.desk import Desk, Received
 from gptfl.federation.network.frames import (
     METHOD,
@@ -87,7 +89,10 @@ class ClientStream:
         """Stays connected."""
         try:
             while not self._over:
+                began = time.monotonic()
                 reason = await self._session()
+                if time.monotonic() - began > self._longest_wait:
+                    self._wait = _FIRST_WAIT
                 if not self._over:
                     await self._pause(reason)
         finally:
@@ -138,7 +143,6 @@ class ClientStream:
         if not isinstance(welcome, Welcome):
             raise FrameError("the server did not begin with a welcome")
         self._welcome = welcome
-        self._wait = _FIRST_WAIT
         _LOG.info("connected to %s as client %d", self._server, welcome.node)
         if self._events is not None:
             self._events.connected(self._server, welcome.node)
@@ -212,7 +216,7 @@ class ClientStream:
         self._outbox.put_nowait(iter((pack_frame(frame),)))
 
     async def _pause(self, reason: str) -> None:
-        """Longer each time, and never for all clients the same."""
+        """Longer each time until a connection lasts, and never for all clients the same."""
         seconds = self._wait * random.uniform(0.5, 1)
         self._wait = min(2 * self._wait, self._longest_wait)
         _LOG.warning("not connected: %s; trying again in %.1f s", reason, seconds)
@@ -224,4 +228,6 @@ class ClientStream:
 def _told(error: grpc.aio.AioRpcError) -> str:
     if error.code() is grpc.StatusCode.UNAUTHENTICATED:
         return "the server does not let this client in (name, certificate, token or revoked)"
+    if error.details() == Turned.REPLACED.value:
+        return "another process has connected as this client; start only one"
     return f"{error.code().name.lower()}: {error.details()}"

@@ -52,6 +52,8 @@ def server_files(
     given = [name for name, path in single.items() if path is not None]
     if sum((pki is not None, bool(given), insecure)) != 1:
         raise click.UsageError("give --pki, or --cert, --key, --ca and --tokens, or --insecure")
+    if revoked is not None and not given:
+        raise click.UsageError("--revoked stands beside --tokens; --pki has a list of its own")
     if insecure:
         return None
     if pki is not None:
@@ -89,13 +91,16 @@ def aggregate_file(
         as_json=as_json,
         telemetry=telemetry,
     )
+    if only not in (None, "federation"):
+        do()  # without clients, who would take its end for that of the run
+        return
     if run.spec.federation.transport is Transport.FLOWER:
         if superlink is None:
             raise click.UsageError("the run has transport: Flower; give --superlink")
         _by_superlink(run, superlink, file.absolute().parent, store, only)
         do(functions={"federation": _not_left})
         return
-    if listen is None:
+    if listen is None or superlink is not None:
         raise click.UsageError("give --listen; --superlink is for transport: Flower")
     with open_stream_grid(
         listen, client_names(run.spec.federation), security, terms=Terms.of(run).to_bytes()
@@ -127,8 +132,6 @@ def _by_superlink(
     from gptfl import api
     from gptfl.flowerapp import submit
 
-    if only not in (None, "federation"):
-        return
     opened = api.store_of(run, store, folder)
     for before in STAGES[: STAGES.index("federation")] if only is None else ():
         api.run_stage(run, before, store=opened, folder=folder)
@@ -170,3 +173,4 @@ def _see_off(grid: StreamGrid, names: Collection[str]) -> None:
         if time.monotonic() > until:
             break
         time.sleep(0.1)
+    grid.dismiss()  # waits until those who have come back have heard it

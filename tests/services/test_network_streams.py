@@ -196,6 +196,14 @@ def test_a_port_is_free_again_after_use() -> None:
         pass
 
 
+def test_replies_that_are_let_go_after_their_grid_are_let_go_quietly() -> None:
+    """As when an error ends both, and the error's own frames hold the replies."""
+    with open_stream_grid("127.0.0.1:0", NAMES, None) as grid:
+        replies = grid.send_and_receive([task(1)], timeout=0)
+        assert next(replies).has_error()
+    replies.close()  # type: ignore[attr-defined]
+
+
 def test_plain_connections_stay_on_this_machine() -> None:
     open_to_all = open_stream_grid("0.0.0.0:0", NAMES, None)
     with pytest.raises(NetworkError, match="needs certificates"), open_to_all:

@@ -17,6 +17,11 @@ class LoopThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more can be run."""
+        return self._loop.is_closed()
+
     def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Begins a coroutine; its result can be waited for in this thread."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)

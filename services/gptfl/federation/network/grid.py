@@ -106,7 +106,8 @@ class StreamGrid(Grid):
                 yield self._loop.call(self._server.exchange.take(slot))
                 self._loop.call(self._let_go([slot]))
         finally:
-            self._loop.call(self._let_go(slots, timer))
+            if not self._loop.closed:
+                self._loop.call(self._let_go(slots, timer))
 
     def status(self) -> StreamStatus:
         """What telemetry shows."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -71,9 +72,7 @@ def _sign(
     purpose: x509.ObjectIdentifier,
     days: int,
 ) -> Pair:
-    signer = x509.load_pem_x509_certificate(authority.certificate)
-    signing_key = serialization.load_pem_private_key(authority.key, None)
-    assert isinstance(signing_key, ec.EllipticCurvePrivateKey)
+    signer, signing_key = _signer(authority)
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(_name(common_name), key, days).issuer_name(signer.subject)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
@@ -81,6 +80,20 @@ def _sign(
     builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     builder = builder.add_extension(names, critical=False)
     return _pair(builder.sign(signing_key, hashes.SHA256()), key)
+
+
+def _signer(authority: Pair) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    try:
+        certificate = x509.load_pem_x509_certificate(authority.certificate)
+        key = serialization.load_pem_private_key(authority.key, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise NetworkError(
+            "the authority's certificate and key must be PEM, the key of an elliptic curve and "
+            "without a password; sign with the tools of your authority otherwise"
+        )
+    return certificate, key
 
 
 def _builder(

@@ -1,6 +1,5 @@
 """`gptfl pki`: who may take part in a federation over the network."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,8 +7,6 @@ from gptfl.cli.output import local, say
 from gptfl.errors import NetworkError
 from gptfl.federation.network.pki import issue_client, issue_server, make_authority
 from gptfl.federation.network.pki import revoke as revoke_client
-
-_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 def make(folder: Path, hosts: Sequence[str]) -> None:
@@ -22,7 +19,6 @@ def make(folder: Path, hosts: Sequence[str]) -> None:
 
 def issue(folder: Path, name: str) -> None:
     """A client's files."""
-    _check(name)
     issue_client(folder, name)
     where = local(str(folder / "clients" / name))
     say(f"{where}: give it to {name}, which joins with --identity {where}")
@@ -30,16 +26,7 @@ def issue(folder: Path, name: str) -> None:
 
 def revoke(folder: Path, name: str) -> None:
     """Takes effect at the client's next message."""
-    _check(name)
     if not (folder / "clients" / name).is_dir():
         raise NetworkError(f"{folder} has issued nothing to {name!r}")
     revoke_client(folder, name)
     say(f"{name} is no longer let in; 'gptfl pki issue' with another name makes a new identity")
-
-
-def _check(name: str) -> None:
-    """As `spec.federation.clients[].name` has it."""
-    if not _NAME.fullmatch(name):
-        raise NetworkError(
-            f"{name!r} is no client's name; use small letters, digits and hyphens, at most 40"
-        )

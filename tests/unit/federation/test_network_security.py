@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from flwr.clientapp import ClientApp
 
@@ -82,6 +84,39 @@ def test_revocation_counts_from_the_next_look(folder: Path, tmp_path: Path) -> N
     revoke(tmp_path, "b")
     assert gate.revoked("a")
     assert gate.revoked("b")
+
+
+def test_who_is_revoked_is_issued_nothing_that_would_not_let_it_in(
+    folder: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "pki"
+    shutil.copytree(folder, made)
+    revoke(made, "a")
+    before = (made / "tokens.json").read_bytes()
+    with pytest.raises(NetworkError, match=r"'a' is revoked.*take it out of .*revoked"):
+        issue_client(made, "a")
+    assert (made / "tokens.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["../b", "/b", "", ".", "a b", "A", "a\n"])
+def test_a_name_is_no_path(folder: Path, name: str) -> None:
+    with pytest.raises(NetworkError, match="no client's name"):
+        issue_client(folder, name)
+    with pytest.raises(NetworkError, match="no client's name"):
+        revoke(folder, name)
+
+
+def test_an_authority_of_another_kind_is_named(tmp_path: Path) -> None:
+    make_authority(tmp_path)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    (tmp_path / "ca.key").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    with pytest.raises(NetworkError, match="elliptic curve"):
+        issue_client(tmp_path, "a")
+    (tmp_path / "ca.key").write_text("not PEM")
+    with pytest.raises(NetworkError, match="elliptic curve"):
+        issue_client(tmp_path, "a")
 
 
 def test_a_new_token_counts_from_the_next_look(folder: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Flower's `Grid` over a network: one gRPC stream a client, mutual TLS and a token.
 
-It knows Flower's `Message` and `RecordDict`, and nothing of rounds, data sets or specs. What goes
-over the wire, and why it looks as it does, is in `docs/decisions/0005-a-stream-a-client.md`.
+It knows Flower's `Message` and `RecordDict`, and nothing of rounds or data sets; of the spec, what
+a client may be called. What goes over the wire, and why it looks as it does, is in
+`docs/decisions/0005-a-stream-a-client.md`.
 
 The aggregator's side::
 

@@ -12,10 +12,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from pydantic import TypeAdapter, ValidationError
+
 from gptfl import certificates
 from gptfl.certificates import AUTHORITY_DAYS, DAYS, Pair
 from gptfl.errors import NetworkError
 from gptfl.federation.network.security import ClientIdentity, ServerSecurity
+from gptfl.spec.federation import ClientName
+
+_NAME = TypeAdapter(ClientName)
 
 
 def make_authority(folder: Path, *, days: int = AUTHORITY_DAYS) -> None:
@@ -36,7 +41,15 @@ def issue_server(folder: Path, hosts: Sequence[str], *, days: int = DAYS) -> Ser
 
 
 def issue_client(folder: Path, name: str, *, days: int = DAYS) -> ClientIdentity:
-    """Writes a client's files to `clients/NAME`, and lets it in, with a new token."""
+    """Writes a client's files to `clients/NAME`, and lets it in, with a new token.
+
+    Raises NetworkError for what is no client's name, and for one that is revoked.
+    """
+    _check(name)
+    if name in _revoked(folder):
+        raise NetworkError(
+            f"{name!r} is revoked; use another name, or take it out of {folder / 'revoked'}"
+        )
     pair = certificates.sign_client(_authority(folder), name, days=days)
     out = folder / "clients" / name
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,9 +66,9 @@ def issue_client(folder: Path, name: str, *, days: int = DAYS) -> ClientIdentity
 
 def revoke(folder: Path, name: str) -> None:
     """Adds a client to `revoked`; takes effect at its next message."""
-    path = folder / "revoked"
-    names = set(path.read_text().split()) if path.exists() else set()
-    _write(path, "".join(f"{known}\n" for known in sorted(names | {name})).encode())
+    _check(name)
+    names = _revoked(folder) | {name}
+    _write(folder / "revoked", "".join(f"{known}\n" for known in sorted(names)).encode())
 
 
 def server_security(folder: Path) -> ServerSecurity:
@@ -82,6 +95,20 @@ def client_identity(folder: Path, name: str) -> ClientIdentity:
         key=folder / "client.key",
         token=token,
     )
+
+
+def _check(name: str) -> None:
+    try:
+        _NAME.validate_python(name)
+    except ValidationError:
+        raise NetworkError(
+            f"{name!r} is no client's name; use small letters, digits and hyphens, at most 40"
+        ) from None
+
+
+def _revoked(folder: Path) -> set[str]:
+    path = folder / "revoked"
+    return set(path.read_text().split()) if path.exists() else set()
 
 
 def _authority(folder: Path) -> Pair:

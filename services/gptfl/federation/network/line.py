@@ -154,24 +154,29 @@ class StreamLine:
         self._put(pack_frame(Done(id=task, accepted=accepted)))
 
     async def _read(self) -> None:
-        while True:
-            data = await self._context.read()
-            if not isinstance(data, bytes):  # the end of the stream
-                return
-            self._counters.frames_received += 1
-            if self._revoked():
-                self.cut(Turned.REVOKED)
-                return
-            frame = unpack_frame(data)
-            match frame:
-                case Chunk():
-                    self._receive(frame)
-                case Want():
-                    self._send_task(frame)
-                case Ready():
-                    self._exchange.announce(self, frame)
-                case _:
-                    raise FrameError(f"a {type(frame).__name__} frame from a client")
+        # No local here holds a frame: each client's last one would stay in memory.
+        while self._react(await self._context.read()):
+            pass
+
+    def _react(self, data: object) -> bool:
+        """Does what a frame asks for; False at the end of the stream."""
+        if not isinstance(data, bytes):
+            return False
+        self._counters.frames_received += 1
+        if self._revoked():
+            self.cut(Turned.REVOKED)
+            return False
+        frame = unpack_frame(data)
+        match frame:
+            case Chunk():
+                self._receive(frame)
+            case Want():
+                self._send_task(frame)
+            case Ready():
+                self._exchange.announce(self, frame)
+            case _:
+                raise FrameError(f"a {type(frame).__name__} frame from a client")
+        return True
 
     def _receive(self, chunk: Chunk) -> None:
         if not 0 < chunk.transfer <= self._transfers:
@@ -209,16 +214,18 @@ class StreamLine:
         self._outbox.put_nowait(frames)
 
     async def _write(self) -> None:
-        while True:
-            frames = await self._outbox.get()
-            for frame in frames:
-                if self._revoked():
-                    self.cut(Turned.REVOKED)
-                    return
-                self._writing_since = self._clock()
-                await self._context.write(frame)
-                self._writing_since = None
-                self._counters.frames_sent += 1
+        while not self.ended.done():
+            await self._write_all(await self._outbox.get())
+
+    async def _write_all(self, frames: Iterator[bytes]) -> None:
+        for frame in frames:
+            if self._revoked():
+                self.cut(Turned.REVOKED)
+                return
+            self._writing_since = self._clock()
+            await self._context.write(frame)
+            self._writing_since = None
+            self._counters.frames_sent += 1
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():

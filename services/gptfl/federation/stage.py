@@ -58,7 +58,7 @@ def run(
     model = WarmModel(module)
     judge = _judge(model, test, len(section.task.labels))
     plan = _plan(section, roster, model, workspace)
-    state = _first_state(model, strategy, judge, workspace)
+    state = _first_state(model, strategy, judge, workspace, plan.rounds)
     _report(workspace, plan, state)
 
     def commit(reached: FederationState) -> None:
@@ -111,12 +111,18 @@ def _roster(
 
 
 def _first_state(
-    model: WarmModel, strategy: Strategy, judge: Judge, workspace: Workspace
+    model: WarmModel, strategy: Strategy, judge: Judge, workspace: Workspace, rounds: int
 ) -> FederationState:
-    """Where an interrupted attempt has got to, or the state before the first round."""
+    """Where an interrupted attempt has got to, or the state before the first round.
+
+    That of an attempt whose every round came to nothing is not gone on from: it would fail again
+    at once, whatever has been mended.
+    """
     saved = workspace.load_checkpoint(CHECKPOINT)
     if saved is not None:
-        return FederationState.from_bytes(saved)
+        state = FederationState.from_bytes(saved)
+        if state.round < rounds or any(record.aggregated for record in state.records):
+            return state
     weights = {name: np.array(values) for name, values in model.weights().items()}
     return begin(weights, strategy, judge)
 

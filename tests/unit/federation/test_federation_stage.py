@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from flwr.app import Context, Message
+from flwr.clientapp.typing import ClientAppCallable
 
 from gptfl.errors import DataError, StageError
+from gptfl.federation.client import make_client_app
+from gptfl.federation.cohort import make_clients
+from gptfl.federation.grid import InProcessGrid
+from gptfl.federation.remote import RemoteClients
 from gptfl.federation.results import HISTORY, MODEL, FederationHistory
 from gptfl.federation.stage import pooled_local, run
 from gptfl.models.build import build_model
@@ -249,6 +255,34 @@ def test_training_that_diverges_at_every_client_is_one_clear_line(
     spec = section(federation=wild | {"rounds": 2})
     with pytest.raises(StageError, match=r"none of 2 rounds had 1 good replies.*NotFinite"):
         run(spec, {}, workspace(store, tmp_path))
+
+
+def test_a_federation_that_came_to_nothing_can_be_done_again(store: Store, tmp_path: Path) -> None:
+    """All clients were cut off in all rounds, say; what they hold is known, and they are back."""
+    spec = section(federation={"rounds": 2})
+    shares = make_clients(spec, tmp_path)
+    away = [True]
+
+    def cut_off(message: Message, context: Context, call: ClientAppCallable) -> Message:
+        if away[0] and message.metadata.message_type == "train":
+            raise OSError("no route to host")
+        return call(message, context)
+
+    module = build_model(
+        ModelSpec(source="builtin://linear"),
+        ImageShape.model_validate(SHAPE),
+        len(LABELS),
+        seed=1,
+        folder=tmp_path,
+    )
+    app = make_client_app(module, lambda context: shares[context.node_id - 1], mods=[cut_off])
+    names = tuple(share.name for share in shares)
+    clients = RemoteClients(InProcessGrid(app, range(1, len(names) + 1)), names)
+    with pytest.raises(StageError, match="no route to host"):
+        run(spec, {}, workspace(store, tmp_path), remote=clients)
+    away[0] = False
+    run(spec, {}, workspace(store, tmp_path), remote=clients)
+    assert [record.aggregated for record in history(store).rounds] == [False, True, True]
 
 
 def test_the_results_are_read_without_torch_or_flower() -> None:

@@ -22,7 +22,7 @@ weed mini -dir="$place" -bucket=demo -ip=127.0.0.1 -ip.bind=127.0.0.1 -s3.port="
 redis-server --port "$redis" --bind 127.0.0.1 --save '' --dir "$place" > "$place/redis.log" &
 pki=$place/pki
 gptfl pki init "$pki" --server-name 127.0.0.1
-for number in $(seq 0 9); do gptfl pki issue "$pki" "client-$number"; done > "$place/pki.log"
+gptfl pki issue "$pki" client-{0..9} > "$place/pki.log"
 until gptfl artifacts list > /dev/null 2>&1; do sleep 0.5; done
 
 for number in 1 2; do gptfl worker "$file" --concurrency 1 2> "$place/worker-$number.log" & done

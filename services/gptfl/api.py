@@ -1,13 +1,13 @@
 """A run from Python: a spec in, typed results out, progress by a callback."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gptfl.engine import Outcome, execute, is_done
+from gptfl.engine import Outcome, execute
 from gptfl.evaluation.results import EvaluationReport
 from gptfl.federation.results import FederationHistory
 from gptfl.generation.results import GenerationReport
@@ -104,10 +104,9 @@ def run(
     """
     are_here = "federation" not in (functions or {})
     work = _prepare(spec, store, folder, clients_are_here=are_here)
-    if not is_done(spec, work.store, work.folder):
-        open_all_data(spec, work.folder, clients_are_here=are_here)
+    open_data = partial(open_all_data, spec, work.folder, clients_are_here=are_here)
     before = work.runs.read_status()
-    outcome = work.execute(listeners, functions=functions)
+    outcome = work.execute(listeners, functions=functions, before_work=open_data)
     return work.conclude(outcome, was_done=before is not None and before.phase is Phase.SUCCEEDED)
 
 
@@ -150,6 +149,7 @@ class _Work:
         *,
         only: str | None = None,
         functions: Mapping[str, StageFunction] | None,
+        before_work: Callable[[], None] = lambda: None,
     ) -> Outcome:
         """Goes to work; however it ends, the status says how."""
         self.runs.write_spec(dump_run(self.spec))
@@ -164,6 +164,7 @@ class _Work:
                     previous=self.previous,
                     only=only,
                     functions=functions,
+                    before_work=before_work,
                 )
             except KeyboardInterrupt:
                 said = "interrupted; run the same command to go on"

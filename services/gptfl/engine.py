@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def execute(
     previous: RunStatus | None = None,
     only: str | None = None,
     functions: Mapping[str, StageFunction] | None = None,
+    before_work: Callable[[], None] = lambda: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Outcome:
     """Does what is not done yet of every step, in order.
@@ -71,11 +73,14 @@ def execute(
     `folder` is where relative paths in the spec start; `previous` is the status of an earlier run
     of that name, from which is said why a step is done again. With `only`, just the steps of that
     stage are done, and those before them must have been. `functions` replace a stage's own by one
-    that does the same with other hands: workers on a queue, clients across a network. Raises
-    GPTFLError when a step cannot be done; what was done until then stays.
+    that does the same with other hands: workers on a queue, clients across a network.
+    `before_work` is called once, when a step is found that has to be made. Raises GPTFLError when a
+    step cannot be done; what was done until then stays.
     """
     allow_modules_of(folder)
-    engine = Engine(store, folder, listeners, previous, functions or {}, now)
+    # Of no arguments, the cache has one place: the second call does nothing.
+    once = cache(before_work)
+    engine = Engine(store, folder, listeners, previous, functions or {}, once, now)
     with about(run=run.metadata.name):
         return _execute(run, engine, only)
 
@@ -106,23 +111,9 @@ def _wanted(steps: Sequence[Step], only: str | None) -> Sequence[Step]:
     return [step for step in steps if step.name in names]
 
 
-def is_done(run: GPTFLRun, store: Store, folder: Path) -> bool:
-    """Whether every step's artifact is in the store, so that a run would do nothing."""
-    allow_modules_of(folder)
-    made: dict[str, Artifact] = {}
-    for step in plan(run):
-        inputs = {name: made[name] for name in step.inputs}
-        found = store.find(step.stage, key_of(step, inputs, folder))
-        if found is None:
-            return False
-        made[step.name] = found
-    return True
-
-
-def key_of(step: Step, inputs: Mapping[str, Artifact], folder: Path) -> str:
-    """The address of what a step makes of its inputs."""
+def key_of(step: Step, inputs: Mapping[str, Artifact], prints: Mapping[str, str]) -> str:
+    """The address of what a step makes of its inputs and of the local files of those `prints`."""
     digests = {name: artifact.digest for name, artifact in inputs.items()}
-    prints = fingerprints(step.section, folder)
     return stage_key(step.stage, step.version, step.section, digests, prints)
 
 
@@ -135,6 +126,7 @@ class Engine:
     listeners: Sequence[Listener] = ()
     previous: RunStatus | None = None
     functions: Mapping[str, StageFunction] = field(default_factory=dict)
+    before_work: Callable[[], None] = lambda: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def tell(self, event: Event) -> None:
@@ -144,24 +136,27 @@ class Engine:
 
     def do(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         """The step's artifact: found, or made now."""
-        key = key_of(step, inputs, self.folder)
+        prints = fingerprints(step.section, self.folder)
+        key = key_of(step, inputs, prints)
+        found = self.store.find(step.stage, key)
+        if found is not None:
+            return self._cached(step, found)
+        self.before_work()
         try:
-            found = self.store.find(step.stage, key)
-            if found is not None:
-                return self._cached(step, found)
             self.tell(StepStarted(step.name, key, self._why(step, inputs), self.now()))
             with self.store.claim(step.stage, key):
                 # Another process may have made it while this one waited for the claim.
                 found = self.store.find(step.stage, key)
-                return self._cached(step, found) if found else self._make(step, key, inputs)
+                return self._cached(step, found) if found else self._make(step, key, inputs, prints)
         except Exception as error:
             self.tell(StepFailed(step.name, str(error), self.now()))
             raise
 
     def take(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact:
         """The step's artifact, made by another process. Raises StageError when it was not."""
-        found = self.store.find(step.stage, key_of(step, inputs, self.folder))
-        found = found or self._made_elsewhere(step, inputs)
+        prints = fingerprints(step.section, self.folder)
+        found = self.store.find(step.stage, key_of(step, inputs, prints))
+        found = found or self._made_elsewhere(step, inputs, prints)
         if found is None:
             raise StageError(
                 f"{step.name} has not been done in {self.store.uri}; "
@@ -169,19 +164,23 @@ class Engine:
             )
         return self._cached(step, found)
 
-    def _made_elsewhere(self, step: Step, inputs: Mapping[str, Artifact]) -> Artifact | None:
-        """What this run made of the same where local files can be seen that are not here.
+    def _made_elsewhere(
+        self, step: Step, inputs: Mapping[str, Artifact], prints: Mapping[str, str]
+    ) -> Artifact | None:
+        """What this run made of the same, and of files that cannot be seen here.
 
         A generator's folder is mounted where images are drawn; here its digest cannot be known, and
-        so neither the key.
+        so neither the key. Of what can be seen here, nothing may have changed.
         """
         made = self.store.artifact_of(self.previous.step(step.name) if self.previous else None)
         if made is None or made.record.version != step.version:
             return None
         is_same = made.record.section == canonical(step.section) and not _new_inputs(made, inputs)
-        return made if is_same else None
+        return made if is_same and prints.items() <= made.record.fingerprints.items() else None
 
-    def _make(self, step: Step, key: str, inputs: Mapping[str, Artifact]) -> Artifact:
+    def _make(
+        self, step: Step, key: str, inputs: Mapping[str, Artifact], prints: Mapping[str, str]
+    ) -> Artifact:
         began = time.monotonic()
         workspace = Workspace(
             self.store.blobs,
@@ -203,6 +202,7 @@ class Engine:
             key=key,
             section=canonical(step.section),
             inputs=inputs,
+            fingerprints=prints,
             metrics=metrics,
             seconds=seconds,
             software=_software(),

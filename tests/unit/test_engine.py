@@ -209,6 +209,9 @@ def test_what_was_made_from_files_of_another_machine_is_taken_as_this_runs(
     status = status_after(made)
 
     assert Engine(store, here, previous=status).take(of_a_file("weights"), {}).key == made.key
+    (here / "weights").write_bytes(b"others, and to be seen")
+    with pytest.raises(StageError, match="has not been done"):
+        Engine(store, here, previous=status).take(of_a_file("weights"), {})
     with pytest.raises(StageError, match="has not been done"):
         Engine(store, here, previous=status).take(of_a_file("other"), {})
 
@@ -216,3 +219,13 @@ def test_what_was_made_from_files_of_another_machine_is_taken_as_this_runs(
 def test_what_nobody_has_made_cannot_be_taken(store: Store) -> None:
     with pytest.raises(StageError, match=r"count has not been done.*--only count"):
         Engine(store, Path()).take(counting(4), {})
+
+
+def test_before_the_first_work_and_only_then_one_looks_around(store: Store) -> None:
+    looks: list[str] = []
+    engine = Engine(store, Path(), before_work=lambda: looks.append("look"))
+
+    engine.do(counting(4), {})
+    engine.do(counting(4), {})
+
+    assert looks == ["look"]

@@ -210,12 +210,13 @@ def init(folder: Path, hosts: tuple[str, ...]) -> None:
 
 @pki.command()
 @_DIR
-@click.argument("name")
-def issue(folder: Path, name: str) -> None:
-    """Make a client's certificate, key and token, and let it in."""
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def issue(folder: Path, names: tuple[str, ...]) -> None:
+    """Make certificate, key and token of each client, and let it in."""
     from gptfl.cli.pki import issue as issue_to
 
-    issue_to(folder, name)
+    for name in names:
+        issue_to(folder, name)
 
 
 @pki.command()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from gptfl.spec.base import SpecModel, canonical_json, sha256
 
@@ -50,6 +50,8 @@ class Record(SpecModel):
     """The canonical form of the spec section that the stage was given."""
     inputs: dict[str, InputEntry]
     """By the name of the step."""
+    fingerprints: dict[str, str] = Field(default_factory=dict)
+    """Of the local files and modules that the section names, by what it calls them."""
     files: dict[str, FileEntry]
     metrics: dict[str, float]
     cost: Cost

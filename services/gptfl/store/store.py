@@ -79,6 +79,7 @@ class Store:
         metrics: Mapping[str, float],
         seconds: float,
         software: Mapping[str, str],
+        fingerprints: Mapping[str, str] | None = None,
         now: datetime | None = None,
     ) -> Artifact:
         """Writes the record, after which the artifact exists, and drops the checkpoints."""
@@ -91,6 +92,7 @@ class Store:
                 name: InputEntry(key=artifact.key, digest=artifact.digest)
                 for name, artifact in inputs.items()
             },
+            fingerprints=dict(fingerprints or {}),
             files=dict(sorted(workspace.files.items())),
             metrics=dict(metrics),
             cost=Cost(

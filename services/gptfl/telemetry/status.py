@@ -117,6 +117,11 @@ def _with_step(status: RunStatus, name: str, **changes: object) -> RunStatus:
     return status.model_copy(update={"steps": steps})
 
 
+def _may_wait(event: Event) -> bool:
+    """Whether the next write is soon enough: what was found in the store stays there."""
+    return isinstance(event, StepProgress) or (isinstance(event, StepFinished) and event.cached)
+
+
 class KeepsStatus(Protocol):
     """Where a status is kept: a RunFolder."""
 
@@ -124,7 +129,7 @@ class KeepsStatus(Protocol):
 
 
 class StatusRecorder:
-    """A listener that writes the status at each change of a step, and progress twice a second."""
+    """A listener that writes the status when a step goes to work or ends, else twice a second."""
 
     def __init__(
         self,
@@ -146,7 +151,7 @@ class StatusRecorder:
         if isinstance(event, RunFinished):
             return
         is_due = self._clock() - self._written >= SECONDS_BETWEEN_WRITES
-        if is_due or not isinstance(event, StepProgress):
+        if is_due or not _may_wait(event):
             self._write()
 
     def pause(self) -> RunStatus:

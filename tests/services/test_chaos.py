@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from drawing_crew import Fork
-from s3_buckets import new_bucket
+from s3_buckets import new_place
 from servers import Minio, Process, Redis, free_port
 
 import gptfl
@@ -138,8 +138,8 @@ def test_fifty_kills_in_one_run_and_the_same_model(
     pki, address = str(tmp_path / "pki"), f"127.0.0.1:{free_port()}"
     made_up(pki)
     cast.add("store", store.start)
-    bucket = f"s3://{new_bucket(store)}/runs"
-    monkeypatch.setenv("GPTFL_STORE", bucket)
+    place = new_place(store)
+    monkeypatch.setenv("GPTFL_STORE", place)
     cast.add("broker", broker.start)
     for number in range(2):
         cast.add(*fork(f"worker-{number}", tmp_path, "worker", str(file), "--concurrency", "1"))
@@ -160,7 +160,7 @@ def test_fifty_kills_in_one_run_and_the_same_model(
 
     assert cast.kills.total() == KILLS, f"it was over after {cast.kills}"
     cast.bring_back()
-    made = open_store(bucket).run_folders(name="chaos")[0].read_status()
+    made = open_store(place).run_folders(name="chaos")[0].read_status()
     assert made is not None
     assert {step.name: step.digest for step in made.steps} == {
         step.name: step.digest for step in undisturbed.status.steps

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from s3_buckets import new_bucket
+from s3_buckets import new_place
 from servers import Minio, Process, Prometheus, Redis, free_port, gptfl_command
 from watched_run import CLIENTS, NAMES, ROUNDS, ask, last, write_run
 
@@ -19,7 +19,7 @@ def prometheus(
     """Has scraped the three processes of a run to their ends."""
     folder = tmp_path_factory.mktemp("processes")
     file = write_run(folder, evaluation={"baselines": []})
-    store = f"s3://{new_bucket(minio_server)}/run"
+    store = new_place(minio_server)
     ports = {job: free_port() for job in (AGGREGATOR, WORKER, CLIENT)}
     targets = {job: f"127.0.0.1:{port}" for job, port in ports.items()}
     with ExitStack() as running:

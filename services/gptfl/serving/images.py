@@ -18,9 +18,9 @@ from gptfl.errors import DataError
 from gptfl.serving.requests import RequestError, SlowRequestError, Tensor, check_count
 from gptfl.spec.task import ImageShape
 
-MAX_PIXELS = 64_000_000
+MAX_PIXELS = 16_000_000
 """Pixels in one request before they are brought to the model's shape, so that a few kilobytes
-cannot unpack to gigabytes."""
+cannot unpack to gigabytes: one in colours that are half transparent takes 25 bytes on the way."""
 ALLOWED_PIXELS = f"the {MAX_PIXELS:,} that a request may have; send smaller images, or fewer"
 QUICK_PIXELS = 2**17
 """Pixels in a request that is decoded in a few milliseconds, such as two of 256 × 256."""

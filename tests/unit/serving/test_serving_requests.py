@@ -1,8 +1,12 @@
 """A request is images of the model's shape, or one sentence that names the field."""
 
+import os
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from served_model import SHAPE, as_base64, digit, png
 
 from gptfl.data.images import decode_image
 from gptfl.serving import images
-from gptfl.serving.images import ImageDecoder
+from gptfl.serving.images import MAX_PIXELS, ImageDecoder
 from gptfl.serving.requests import MAX_INSTANCES, RequestError, Tensor
 from gptfl.spec.task import ImageShape
 
@@ -188,8 +192,43 @@ def bomb(width: int, height: int) -> str:
 def test_an_image_that_unpacks_to_too_much_is_refused() -> None:
     with pytest.raises(RequestError, match=r"has 100,000,000 pixels, with those before it more"):
         DECODER.instances({"instances": [{"b64": bomb(10000, 10000)}]})
-    with pytest.raises(RequestError, match=r"instances\[0\]\.b64: has more pixels than the 64,"):
+    with pytest.raises(
+        RequestError, match=r"instances\[0\]\.b64: has more pixels than the 16,000,000"
+    ):
         DECODER.instances({"instances": [{"b64": bomb(16000, 16000)}]})
+
+
+DECODING = """
+import resource, sys
+import torch
+from served_model import as_base64
+from gptfl.serving.images import ImageDecoder
+from gptfl.spec.task import ImageShape
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+decoder = ImageDecoder(ImageShape(channels=3, height=8, width=8))
+body = {"instances": [{"b64": as_base64(sys.stdin.buffer.read())}]}
+before = peak()
+decoder.instances(body)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+def test_the_largest_image_that_is_taken_needs_a_few_hundred_mebibytes() -> None:
+    photo = png(np.zeros((4000, MAX_PIXELS // 4000, 4), dtype=np.uint8))
+    done = subprocess.run(
+        [sys.executable, "-c", DECODING],
+        input=photo,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(photo) < 2**20
+    assert 100 * 2**20 < int(done.stdout) < 400 * 2**20
 
 
 def test_a_very_long_image_is_refused() -> None:

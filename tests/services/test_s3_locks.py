@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_proxy import FaultyProxy
 from s3_buckets import new_place
 from servers import S3Server, wait_until
 
@@ -17,6 +18,7 @@ from gptfl.errors import StoreError, StoreUnavailableError
 from gptfl.store import holder
 from gptfl.store.s3 import S3Blobs, s3_settings
 from gptfl.store.s3.client import S3Client
+from gptfl.store.watch import Unwatched
 
 LEASE = 2.0
 
@@ -116,6 +118,39 @@ def test_a_renewal_that_came_through_unheard_does_not_end_the_lease(
         blobs.write("a", b"of the holder")
     assert unheard
     assert blobs.read("locks/key") is None
+
+
+def test_a_renewal_that_stalls_does_not_outlive_the_lease(uri: str, s3_server: S3Server) -> None:
+    """The store's own time limit is longer than the lease, as it is by default."""
+    with FaultyProxy(s3_server.port, percent=0, stall_seconds=4 * LEASE) as proxy:
+        settings = replace(
+            s3_settings(uri, endpoint=proxy.endpoint), lease_seconds=LEASE, stall_seconds=3 * LEASE
+        )
+        blobs, others, watch, beats = S3Blobs(settings), open_blobs(uri), Retries(), set()
+        blobs.watch(watch)
+
+        def beaten() -> bool:
+            with others.try_lock("key") as taken:
+                assert not taken
+            beats.add(others.read("locks/key"))
+            return len(beats) >= 4  # a lease
+
+        with blobs.lock("key"):
+            proxy.next = ["stall"]
+            wait_until(beaten, "the renewal of a lease")
+            blobs.write("a", b"of the holder")
+    assert proxy.faults["stall"] == 1
+    assert watch.told == [("write", "connection")]
+
+
+class Retries(Unwatched):
+    """A watch that remembers what was asked again."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+
+    def retry(self, operation: str, reason: str) -> None:
+        self.told.append((operation, reason))
 
 
 def test_the_lock_of_a_killed_process_elsewhere_ends_with_its_lease(

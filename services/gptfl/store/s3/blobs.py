@@ -10,9 +10,9 @@ from pathlib import Path
 from gptfl.store.blobs import LocalFile
 from gptfl.store.copies import LocalCopies
 from gptfl.store.names import check_name
-from gptfl.store.s3.client import S3Client
+from gptfl.store.s3.client import Common, S3Client
 from gptfl.store.s3.download import download
-from gptfl.store.s3.lease import Lease, is_held
+from gptfl.store.s3.lease import Lease, is_held, lease_settings
 from gptfl.store.s3.settings import S3Settings
 from gptfl.store.s3.upload import sweep_uploads, upload
 from gptfl.store.watch import StoreWatch
@@ -26,13 +26,15 @@ class S3Blobs:
 
     def __init__(self, settings: S3Settings) -> None:
         self.uri = settings.uri
-        self._client = S3Client(settings)
+        self._common = Common()
+        self._client = S3Client(settings, self._common)
+        self._lease_client = S3Client(lease_settings(settings), self._common)
         self._prefix = settings.prefix
         self._copies = LocalCopies(settings.cache)
         self._leases: set[Lease] = set()
 
     def watch(self, watch: StoreWatch) -> None:
-        self._client.watch = watch
+        self._common.watch = watch
 
     def read(self, name: str) -> bytes | None:
         found = self._client.read(self._key(name))
@@ -128,7 +130,7 @@ class S3Blobs:
         return found is not None and is_held(found)
 
     def _lease(self, name: str) -> Lease:
-        return Lease(self._client, self._lock(name), name)
+        return Lease(self._lease_client, self._lock(name), name)
 
     def _lock(self, name: str) -> str:
         return f"{self._prefix}locks/{check_name(name)}"

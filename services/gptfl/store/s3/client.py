@@ -6,7 +6,7 @@ uploads, and writes under the conditions `If-None-Match: *` and `If-Match`.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import TypeVar
@@ -41,13 +41,21 @@ class Found:
     """Seconds since it was written, by the server's clock."""
 
 
+@dataclass
+class Common:
+    """What clients of one server share, each with connections of its own."""
+
+    watch: StoreWatch = field(default_factory=Unwatched)
+    has_answered: bool = False
+    """The server has, whichever of them asked."""
+
+
 class S3Client:
     """One bucket. Keys are whole: the store's prefix is in them."""
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, common: Common | None = None) -> None:
         self.settings = settings
-        self.watch: StoreWatch = Unwatched()
-        self._has_answered = False
+        self._common = common or Common()
         self._minio = Minio(
             settings.endpoint.netloc,
             secure=settings.endpoint.scheme == "https",
@@ -55,6 +63,11 @@ class S3Client:
             credentials=CurrentCredentials(settings.variables),
             http_client=open_connections(settings),
         )
+
+    @property
+    def watch(self) -> StoreWatch:
+        """Who is told of requests."""
+        return self._common.watch
 
     def read(self, key: str, *, patience: float | None = None) -> Found | None:
         """The object, or None."""
@@ -167,12 +180,13 @@ class S3Client:
         received: Callable[[T], int] = lambda answer: 0,
     ) -> T:
         """Makes attempts until one ends well or the patience does; tells the watch."""
+        common = self._common
 
         def limit() -> float:
             if patience is not None:
                 return patience
             asked = self.settings
-            return asked.patience_seconds if self._has_answered else asked.first_patience_seconds
+            return asked.patience_seconds if common.has_answered else asked.first_patience_seconds
 
         began = time.monotonic()
         retry = Retry(limit, told=lambda reason: self.watch.retry(operation, reason))
@@ -182,7 +196,7 @@ class S3Client:
             reason = error.reason if isinstance(error, StoreUnavailableError) else "refused"
             self.watch.failure(operation, reason)
             raise
-        self._has_answered = True
+        common.has_answered = True
         seconds = time.monotonic() - began
         self.watch.request(operation, seconds, sent=sent, received=received(answer))
         return answer

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -17,11 +18,22 @@ from gptfl.errors import StoreError, StoreUnavailableError
 from gptfl.spec.base import SpecModel
 from gptfl.store.holder import Holder, is_gone, this_process
 from gptfl.store.s3.client import Found, S3Client
+from gptfl.store.s3.settings import S3Settings
 
 _BEATS = 3
 """Renewals in the time of a lease."""
 _ROUNDING = 1.0
 """Seconds by which an age may be wrong: HTTP tells time in whole seconds."""
+
+
+def lease_settings(settings: S3Settings) -> S3Settings:
+    """For the connections of leases: a renewal that stalls is made again while the lease runs."""
+    beat = settings.lease_seconds / _BEATS
+    return replace(
+        settings,
+        connect_seconds=min(settings.connect_seconds, beat),
+        stall_seconds=min(settings.stall_seconds, beat),
+    )
 
 
 class _Content(SpecModel):

@@ -13,6 +13,8 @@ from gptfl.federation.replies import Update, examine, in_order, payload_bytes
 from gptfl.federation.results import Refusal
 
 _LOG = logging.getLogger(__name__)
+LONGEST_REASON = 300
+"""Characters of what a client says went wrong."""
 
 
 class TooFewRepliesError(Exception):
@@ -79,7 +81,8 @@ class Intake:
     def _refuse(self, node: int, refusal: Refusal, reason: str) -> None:
         self.refused[refusal] += 1
         self.complaint = reason or refusal.value
-        said = f" ({reason})" if reason else ""
+        # It comes from outside: no line of its own in the log, and no page of it.
+        said = f" ({reason[:LONGEST_REASON]!r})" if reason else ""
         _LOG.warning("no use of client %s: %s%s", self._names[node - 1], refusal.value, said)
 
     def _count(self, update: Update) -> None:

@@ -1,6 +1,6 @@
 """What a client has in hand: nothing is done twice, and nothing that is no longer wanted."""
 
-from flwr.app import ConfigRecord, RecordDict
+from flwr.app import ConfigRecord, Error, RecordDict
 
 from gptfl.federation.network.codec import pack
 from gptfl.federation.network.desk import Desk, Received
@@ -76,3 +76,14 @@ def test_a_reply_is_kept_for_an_aggregator_that_asks_again() -> None:
     assert server.desk.task(Task(id="first", edition="other", header=1, payload=0)) == ready
     assert isinstance(ready, Ready)
     assert len(list(server.desk.granted(Grant(id="first", transfer=1, offset=0), 10))) > 1
+
+
+def test_an_error_is_handed_in_once_and_made_anew_when_asked_again() -> None:
+    server = Server()
+    server.send("first")
+    server.desk.next_work()
+    server.desk.made("first", pack(Error(0, "the disk is full"), {}))
+    server.desk.done("first")
+
+    again = server.send("first")
+    assert server.desk.next_work() == again

@@ -50,6 +50,7 @@ class Packed:
     payload: int
     edition: str
     """Unlike that of any other."""
+    is_error: bool = False
 
     @property
     def size(self) -> int:
@@ -86,7 +87,8 @@ def pack(content: RecordDict | Error, about: Mapping[str, str]) -> Packed:
     else:
         head["records"] = [_pack_record(key, content[key], buffers) for key in content]
     header = json.dumps(head, separators=(",", ":")).encode()
-    return Packed(header, tuple(buffers), sum(map(len, buffers)), uuid4().hex)
+    payload, is_error = sum(map(len, buffers)), isinstance(content, Error)
+    return Packed(header, tuple(buffers), payload, uuid4().hex, is_error)
 
 
 def _pack_record(

@@ -117,4 +117,8 @@ class Desk:
         if self._reply is None or self._reply[0] != task:
             return None
         self._sending = None
-        return self._reply[1].size
+        reply = self._reply[1]
+        if reply.is_error:
+            # What could not be done may be mended until the same is asked again.
+            self._reply = None
+        return reply.size

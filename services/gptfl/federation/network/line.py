@@ -78,7 +78,7 @@ class StreamLine:
         self._offered: Slot | None = None
         self._transfers = 0
         self._coming: tuple[Slot, float, float] | None = None
-        self._writing_since: float | None = None
+        self._written_until: float | None = None
 
     def welcome(self, frame: bytes) -> None:
         """To be sent before all else."""
@@ -116,7 +116,7 @@ class StreamLine:
             self.cut(Turned.REVOKED)
         now = self._clock()
         stall = self._settings.stall_seconds
-        if self._writing_since is not None and now - self._writing_since > stall:
+        if self._written_until is not None and now > self._written_until:
             self.cut(Turned.SLOW)
         if self._coming is not None:
             _, last, end = self._coming
@@ -140,9 +140,7 @@ class StreamLine:
     def grant(self, slot: Slot, offset: int) -> None:
         assert slot.assembly is not None
         now = self._clock()
-        left = slot.assembly.size - offset
-        slowest = self._settings.stall_seconds + left / self._settings.slowest_bytes_per_second
-        self._coming = (slot, now, now + slowest)
+        self._coming = (slot, now, now + self._longest(slot.assembly.size - offset))
         self._transfers += 1
         self._put(pack_frame(Grant(id=slot.id, transfer=self._transfers, offset=offset)))
 
@@ -152,6 +150,11 @@ class StreamLine:
         if self._offered is not None and self._offered.id == task:
             self._offered = None
         self._put(pack_frame(Done(id=task, accepted=accepted)))
+
+    def _longest(self, size: int) -> float:
+        """Seconds that so many bytes may take."""
+        settings = self._settings
+        return settings.stall_seconds + size / settings.slowest_bytes_per_second
 
     async def _read(self) -> None:
         # No local here holds a frame: each client's last one would stay in memory.
@@ -222,9 +225,9 @@ class StreamLine:
             if self._revoked():
                 self.cut(Turned.REVOKED)
                 return
-            self._writing_since = self._clock()
+            self._written_until = self._clock() + self._longest(len(frame))
             await self._context.write(frame)
-            self._writing_since = None
+            self._written_until = None
             self._counters.frames_sent += 1
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:

@@ -30,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 _CHECK_SECONDS = 1.0
 _FAREWELL_SECONDS = 5.0
 _Context = grpc.aio.ServicerContext[bytes, bytes]
+_MOST_REPORTED = 1000
+"""Hosts and reasons that are warned of; strangers are not to fill the log."""
 _UNTOLD = (Turned.SILENT, Turned.UNAUTHENTICATED, Turned.REVOKED)
 
 
@@ -51,6 +53,7 @@ class StreamServer(grpc.GenericRpcHandler):
         self._counters = Counters()
         self._sending = Sending(settings)
         self._lines: set[StreamLine] = set()
+        self._reported: set[tuple[str, Turned]] = set()
         self._dismissed = False
         self.exchange = Exchange(settings.held_bytes, self._counters)
 
@@ -165,7 +168,13 @@ class StreamServer(grpc.GenericRpcHandler):
     async def _turn_away(self, context: _Context, reason: Turned) -> NoReturn:
         """Who has not proved a name learns nothing, whatever was wrong."""
         self._counters.turned_away[reason] += 1
-        _LOG.info("%s is turned away: %s", context.peer(), reason.value)
+        # Who is refused is not told why: the one who can help is here. Once, not at each attempt.
+        news = context.peer().rpartition(":")[0], reason
+        level = logging.INFO
+        if news not in self._reported and len(self._reported) < _MOST_REPORTED:
+            self._reported.add(news)
+            level = logging.WARNING
+        _LOG.log(level, "%s is turned away: %s", context.peer(), reason.value)
         if reason in _UNTOLD:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "")
         await context.abort(grpc.StatusCode.ABORTED, reason.value)

@@ -23,9 +23,9 @@ class StreamSettings:
     hello_seconds: float = 10
     """From a connection to its hello; cuts off who connects and says nothing."""
     stall_seconds: float = 30
-    """Without a byte of a reply that was granted, or of a task that was asked for."""
+    """Without a byte of a reply that was granted, or with one frame of a task that is not read."""
     slowest_bytes_per_second: float = 64 * 1024
-    """A granted reply that comes slower than this is cut off."""
+    """A granted reply that comes slower than this is cut off, and so is who reads slower."""
     keepalive_seconds: float = 10
     """Between two signs of life on a silent connection; twice that and it is given up."""
     connections: int = 4096

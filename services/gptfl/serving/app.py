@@ -16,7 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from gptfl.serving.body import BODY_LIMITS, BodyLimits, LimitedBody
+from gptfl.serving.body import LimitedBody, Room
 from gptfl.serving.counting import Counting
 from gptfl.serving.models import FixedModels, OneModel
 from gptfl.serving.refusals import REFUSALS, printable, refused, said
@@ -27,11 +27,11 @@ def create_app(
     dataplane: OneModel,
     counting: Counting,
     registry: CollectorRegistry,
-    limits: BodyLimits = BODY_LIMITS,
+    room: Room,
 ) -> ASGIApp:
     """The application for a loaded model; `/metrics` shows the registry."""
     app = FastAPI(title="gptfl", docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(LimitedBody, limits=limits)
+    app.add_middleware(LimitedBody, room=room)
     app.add_api_route("/", dataplane.live)
     _add_metrics(app, registry)
     fixed = FixedModels(dataplane)
@@ -40,7 +40,7 @@ def create_app(
     for kind in (*REFUSALS, Exception):
         app.add_exception_handler(kind, _refused)
     app.add_exception_handler(HTTPException, _http)
-    return Predictions(dataplane, counting, app, limits)
+    return Predictions(dataplane, counting, app, room)
 
 
 def _add_metrics(app: FastAPI, registry: CollectorRegistry) -> None:

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from gptfl.errors import GPTFLError
 from gptfl.serving.app import create_app
-from gptfl.serving.body import BODY_LIMITS
+from gptfl.serving.body import Room
 from gptfl.serving.counting import Counting
 from gptfl.serving.models import OneModel
 from gptfl.serving.predictor import Predictor
@@ -30,7 +30,7 @@ LAST_CALL_SECONDS = 0.5
 at once would break off what is on its way through it."""
 
 MAX_CALLS = 1000
-"""Calls of gRPC at once, each of which may hold a whole message; the rest is refused by gRPC."""
+"""Calls of gRPC at once, most of which wait to be read; the rest is refused by gRPC."""
 
 log = logging.getLogger("gptfl.serving")
 
@@ -44,8 +44,9 @@ class Ends:
         self._predictor = predictor
         self._counting = counting
         self._dataplane = OneModel(predictor)
+        self._room = Room()
         self._config = uvicorn.Config(
-            create_app(self._dataplane, counting, registry),
+            create_app(self._dataplane, counting, registry, self._room),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -75,9 +76,7 @@ class Ends:
         await _Server(self._config, self._predictor, rpc).serve(sockets=[listener])
 
     async def _listening(self, address: str) -> grpc.aio.Server:
-        server = create_server(
-            self._dataplane, self._counting, most_bytes=BODY_LIMITS.bytes, most_calls=MAX_CALLS
-        )
+        server = create_server(self._dataplane, self._counting, self._room, most_calls=MAX_CALLS)
         try:
             server.add_insecure_port(address)
         except RuntimeError as error:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gptfl.serving.answers import rest_answer
-from gptfl.serving.body import BodyLimits, read_body
+from gptfl.serving.body import Room, Share, read_body
 from gptfl.serving.counting import Counting
 from gptfl.serving.models import OneModel
 from gptfl.serving.refusals import refused
@@ -27,13 +27,11 @@ _PATH = re.compile(r"/(?:(v1)/models/([^/]+):predict|(v2)/models/([^/]+)/infer)"
 class Predictions:
     """ASGI: `:predict` of v1 and `/infer` of v2; what is something else goes on to the rest."""
 
-    def __init__(
-        self, dataplane: OneModel, counting: Counting, rest: ASGIApp, limits: BodyLimits
-    ) -> None:
+    def __init__(self, dataplane: OneModel, counting: Counting, rest: ASGIApp, room: Room) -> None:
         self._dataplane = dataplane
         self._counting = counting
         self._rest = rest
-        self._limits = limits
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["type"] == "http" and scope["method"] == "POST"
@@ -43,15 +41,17 @@ class Predictions:
             return
         protocol, name = found[1] or found[3], found[2] or found[4]
         try:
-            with self._counting.request(protocol):
-                response = await self._answer(protocol, name, scope, receive)
+            with self._counting.request(protocol), self._room.share() as share:
+                response = await self._answer(protocol, name, scope, receive, share)
         except Exception as error:
             response = refused("POST", error)
         await response(scope, receive, send)
 
-    async def _answer(self, protocol: str, name: str, scope: Scope, receive: Receive) -> Response:
+    async def _answer(
+        self, protocol: str, name: str, scope: Scope, receive: Receive, share: Share
+    ) -> Response:
         self._dataplane.require_ready()
-        body = await read_body(scope, receive, self._limits)
+        body = await read_body(scope, receive, share)
         if protocol == "v1":
             answer, _ = await self._dataplane.infer(name, _parsed(body))
             return Response(orjson.dumps(answer), media_type="application/json")

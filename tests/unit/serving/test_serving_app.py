@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from gptfl.models.folder import Classifier
 from gptfl.serving import predictor as predictor_module
 from gptfl.serving.app import create_app
-from gptfl.serving.body import BODY_LIMITS, BodyLimits
+from gptfl.serving.body import BODY_LIMITS, BodyLimits, Room
 from gptfl.serving.counting import Counting
 from gptfl.serving.models import OneModel
 from gptfl.serving.predictor import Limits, Predictor
@@ -61,7 +61,8 @@ def served(
     counting = Counting(registry, "digits")
     predictor = Predictor("digits", folder, counting, limits)
     predictor.load()
-    return Served(predictor, create_app(OneModel(predictor), counting, registry, body), registry)
+    app = create_app(OneModel(predictor), counting, registry, Room(body))
+    return Served(predictor, app, registry)
 
 
 def test_who_is_too_many_is_told_to_come_again(
@@ -123,7 +124,8 @@ def test_a_model_that_is_not_loaded_yet_is_not_ready(model_folder: Path) -> None
     registry = CollectorRegistry()
     counting = Counting(registry, "digits")
     predictor = Predictor("digits", model_folder, counting, Limits())
-    server = Served(predictor, create_app(OneModel(predictor), counting, registry), registry)
+    app = create_app(OneModel(predictor), counting, registry, Room())
+    server = Served(predictor, app, registry)
 
     async def ask(client: httpx.AsyncClient) -> list[int]:
         answers = [await client.get(path) for path in PROBES]
@@ -149,6 +151,62 @@ def test_a_body_that_never_ends_is_given_up(model_folder: Path) -> None:
         assert answer.status_code == 400
         assert answer.json() == {"error": "body: is not whole after 0.05 s; send it faster"}
         assert answer.headers["connection"] == "close"
+
+
+def test_bodies_have_a_limit_together_and_whoever_has_no_room_comes_again(
+    model_folder: Path,
+) -> None:
+    server = served(model_folder, body=BodyLimits(together=2000))
+    paths = (PREDICT, "/v1/models/digits:explain")
+    more = asyncio.Event()
+    held = asyncio.Event()
+
+    async def halves() -> AsyncIterator[bytes]:
+        yield json.dumps(BODY).encode()
+        yield b" " * 1000
+        held.set()
+        await more.wait()
+        yield b" "
+
+    async def ask(client: httpx.AsyncClient) -> list[list[httpx.Response]]:
+        first = asyncio.create_task(client.post(PREDICT, content=halves()))
+        await held.wait()
+        others = [await client.post(path, content=b" " * 1500) for path in paths]
+        small = await client.post(PREDICT, json=BODY)
+        more.set()
+        answered = [small, await first]
+        # Their room is free again, as often as one likes.
+        answered += [await client.post(PREDICT, content=halves()) for _ in range(3)]
+        return [others, answered]
+
+    refused, answered = server.run(ask)
+    for answer in refused:
+        assert answer.status_code == 503
+        assert answer.json() == {
+            "error": "the bodies of other requests leave no room; ask again in a second"
+        }
+        assert answer.headers["retry-after"] == "1"
+    assert [answer.status_code for answer in answered] == [200] * 5
+    assert (server.count("busy"), server.count("answered")) == (1, 5)
+
+
+def test_a_body_that_outgrows_the_room_while_it_comes_gives_back_what_it_had(
+    model_folder: Path,
+) -> None:
+    server = served(model_folder, body=BodyLimits(together=2000))
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(5):
+            yield b" " * 500
+
+    async def ask(client: httpx.AsyncClient) -> list[int]:
+        answers = [
+            await client.post(PREDICT, content=parts()),
+            await client.post(PREDICT, json=BODY),
+        ]
+        return [answer.status_code for answer in answers]
+
+    assert server.run(ask) == [503, 200]
 
 
 def test_a_fault_of_the_server_is_logged_and_not_shown(

@@ -70,10 +70,11 @@ class Process:
         ready: Callable[[], bool] = lambda: True,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        seconds: float = SECONDS_TO_START,
     ) -> None:
-        """`ready` says whether the process does what it was started for."""
+        """`ready` says whether the process does what it was started for, within `seconds`."""
         self.command, self.log = list(command), log
-        self._ready, self._folder = ready, folder
+        self._ready, self._folder, self._seconds = ready, folder, seconds
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -101,10 +102,22 @@ class Process:
                 cwd=self._folder,
                 start_new_session=True,
             )
-        wait_until(lambda: self._ready() or not self.is_alive, f"the start of {self.command[0]}")
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            # No `with` block has begun that would end it, or what it has started.
+            self.kill()
+            raise
+        return self
+
+    def _wait_until_ready(self) -> None:
+        wait_until(
+            lambda: self._ready() or not self.is_alive,
+            f"the start of {self.command[0]}",
+            seconds=self._seconds,
+        )
         if not self.is_alive and not self._ready():
             pytest.fail(f"{self.command} ended at once:\n{self.output[-3000:]}")
-        return self
 
     @property
     def pid(self) -> int:

@@ -12,6 +12,7 @@ from minio import Minio as Client
 from servers import (
     ACCESS_KEY,
     SECRET_KEY,
+    Process,
     Prometheus,
     Redis,
     S3Server,
@@ -63,3 +64,22 @@ def test_what_was_started_is_gone_afterwards(tmp_path: Path) -> None:
     assert not listens(port)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+@pytest.mark.parametrize("last", ["wait", "exit 1"], ids=["never ready", "ends at once"])
+def test_what_does_not_start_leaves_nothing_behind(tmp_path: Path, last: str) -> None:
+    child = tmp_path / "child"
+    shell = ["sh", "-c", f"sleep 600 & echo $! > {child}; {last}"]
+    server = Process(shell, tmp_path / "log", ready=lambda: False, seconds=1)
+
+    with pytest.raises(pytest.fail.Exception, match=r"did not happen|ended at once"):
+        server.start()
+
+    pid = int(child.read_text())
+    wait_until(lambda: not _runs(pid), "the end of what it has started")
+
+
+def _runs(pid: int) -> bool:
+    """A process that has ended and that nobody has waited for is a zombie, and runs no more."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -332,6 +332,28 @@ def test_a_worker_with_another_store_says_so(crew: Crew, tmp_path: Path) -> None
     assert "use the coordinator's --store" in lost.output
 
 
+def test_a_worker_with_a_wrong_key_ends_and_leaves_its_shard_to_others(
+    tmp_path: Path,
+    alone: Artifact,
+    redis_server: Redis,
+    seaweedfs_server: SeaweedFS,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in seaweedfs_server.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GPTFL_CACHE", str(tmp_path / "copies"))
+    crew = Crew(tmp_path, redis_server.url, store=new_place(seaweedfs_server))
+    try:
+        coordinating = crew.coordinator()
+        refused = crew.worker(first=lambda: os.environ.update(AWS_SECRET_ACCESS_KEY="a guess"))
+        assert refused.wait() == 1
+        assert "AWS_SECRET_ACCESS_KEY does not fit AWS_ACCESS_KEY_ID" in refused.output
+        assert crew.worker().wait() == coordinating.wait() == 0
+        assert crew.artifact().digest == alone.digest
+    finally:
+        crew.end()
+
+
 def test_a_store_in_a_bucket_and_a_worker_that_is_killed(
     tmp_path: Path,
     alone_slowly: Artifact,

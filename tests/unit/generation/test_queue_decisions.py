@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gptfl.errors import DataError, ModelError, SpecError, StageError, StoreError
+from gptfl.errors import DataError, ModelError, SpecError, StageError, StoreUnavailableError
 from gptfl.generation.items import Item, Shard, catalogue_of
 from gptfl.generation.queue.broker import BrokerAwayError, celery_app, check_address
 from gptfl.generation.queue.coordinator import LONELY_SECONDS, Coordinator
@@ -407,16 +407,16 @@ def test_weights_that_are_not_here_end_the_worker_and_may_be_elsewhere(
     assert not read_failure(world.workspace, note).final
 
 
-def test_a_store_that_fails_gives_the_task_back(
+def test_a_store_that_is_away_gives_the_task_back(
     stage: Any, section: Any, worker: ShardWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(stage, section, shards=1)
 
-    def full(self: Workspace, name: str, data: bytes) -> None:
-        raise StoreError("the disk is full")
+    def away(self: Workspace, name: str, data: bytes) -> None:
+        raise StoreUnavailableError("the server is away")
 
-    monkeypatch.setattr(Workspace, "save_checkpoint", full)
-    with pytest.raises(GiveBackError, match="the disk is full"):
+    monkeypatch.setattr(Workspace, "save_checkpoint", away)
+    with pytest.raises(GiveBackError, match="the server is away"):
         worker.handle(task_of(world.shards[0], KEY).model_dump(mode="json", by_alias=True))
 
 

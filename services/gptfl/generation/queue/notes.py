@@ -93,18 +93,17 @@ class Notes:
         self._workspace.save_checkpoint(self._begun, self._worker.encode())
 
     def end(self) -> None:
-        """It is no more: drawn, or given back."""
+        """It is no more: drawn, failed or given back."""
         self._workspace.drop_checkpoint(self._begun)
 
     def fail(self, error: Exception, *, final: bool) -> None:
-        """It could not be drawn."""
+        """It could not be drawn, and why; to be ended all the same."""
         message = str(error) if isinstance(error, GPTFLError) else _unknown(error)
         failure = Failure(
             kind=type(error).__name__, message=message, worker=self._worker, final=final
         )
         name = f"{self._shard}{_FAILED}{uuid.uuid4().hex[:12]}"
         self._workspace.save_checkpoint(name, failure.model_dump_json(by_alias=True).encode())
-        self.end()
 
 
 def _unknown(error: Exception) -> str:

@@ -5,11 +5,19 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from gptfl.errors import DamagedArtifactError, GPTFLError, ModelError, SpecError, StoreError
+from gptfl.errors import (
+    DamagedArtifactError,
+    GPTFLError,
+    ModelError,
+    SpecError,
+    StoreError,
+    StoreUnavailableError,
+)
 from gptfl.generation.draw import BrokenDeviceError, DrawingStoppedError
 from gptfl.generation.items import Catalogue, Shard, catalogue_of
 from gptfl.generation.pipeline import find_source, kind_of
@@ -71,6 +79,9 @@ class ShardWorker:
         """When it is set, the shard in hand is given back within a step of the pipeline."""
         self._job: _Job | None = None
         self._studio: Studio | None = None
+        self._notes: Notes | None = None
+        """Of the shard in hand; or of one given back while the store was away, until it is back:
+        no worker died of that."""
 
     @property
     def is_over(self) -> bool:
@@ -84,6 +95,7 @@ class ShardWorker:
         VersionSkewError when it should and this worker should end.
         """
         try:
+            self._end_notes()
             task = read_task(payload)
             if self._is_made(task.key):
                 return
@@ -99,9 +111,13 @@ class ShardWorker:
                     self._draw(job, shard)
         except MalformedTaskError as error:
             _LOG.warning("a task is dropped: %s", error)
-        except StoreError as error:
+        except StoreUnavailableError as error:
             # The store asks again by itself as long as that may help soon.
             raise GiveBackError(str(error)) from error
+        except StoreError as error:
+            with suppress(StoreError):
+                self._end_notes()
+            raise UnfitWorkerError(str(error)) from error
 
     def _open_job(self, key: str) -> _Job:
         if self._job is None or self._job.key != key:
@@ -121,7 +137,7 @@ class ShardWorker:
         return self._job
 
     def _draw(self, job: _Job, shard: Shard) -> None:
-        notes = Notes(job.workspace, shard.name, self.name)
+        notes = self._notes = Notes(job.workspace, shard.name, self.name)
         began = time.monotonic()
         try:
             notes.begin()
@@ -130,21 +146,27 @@ class ShardWorker:
             # A worker that stood still may come after the end.
             if not self._is_made(job.key):
                 job.files.keep(DrawnShard(shard, samples, Effort(seconds, batch, self.name)))
-            notes.end()
+            self._end_notes()
         except DrawingStoppedError as error:
-            notes.end()
+            self._end_notes()
             raise GiveBackError("this worker was asked to end") from error
         except StoreError:
             raise
         except Exception as error:
             self._watch.failed()
             notes.fail(error, final=isinstance(error, ModelError | SpecError))
+            self._end_notes()
             if isinstance(error, UnfitWorkerError | BrokenDeviceError):
                 raise UnfitWorkerError(str(error)) from error
             _LOG.warning("%s: %s", shard.name, error)
         else:
             self._watch.drawn(len(samples), seconds)
             _LOG.info("%s: %d images in %.1f s", shard.name, len(samples), seconds)
+
+    def _end_notes(self) -> None:
+        if self._notes is not None:
+            self._notes.end()
+            self._notes = None
 
     def _open_studio(self, job: _Job) -> Studio:
         """The generator, loaded with the first shard: until then nobody knows which it is."""

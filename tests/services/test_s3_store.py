@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from blobs_contract import BlobsContract, put
 from faulty_proxy import FaultyProxy
 from s3_buckets import client_of, new_place
-from servers import S3Server
+from servers import S3Server, SeaweedFS
 
 from gptfl.errors import DamagedArtifactError, StoreError, StoreUnavailableError
 from gptfl.store import Store, Workspace, open_store
@@ -287,6 +288,28 @@ def test_what_killed_uploads_left_is_swept(settings: S3Settings, s3_server: S3Se
     any_age = timedelta(seconds=-1)
     sweep_uploads(client, key if s3_server.kind == "minio" else settings.prefix, any_age)
     assert uploads() == 0
+
+
+def test_what_others_upload_into_the_bucket_is_not_swept(
+    seaweedfs_server: SeaweedFS, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is the whole bucket, and has more of its own to sweep than one answer lists."""
+    sweep_any = partial(sweep_uploads, older_than=timedelta(seconds=-1))
+    monkeypatch.setattr("gptfl.store.s3.blobs.sweep_uploads", sweep_any)
+    monkeypatch.setattr("gptfl.store.s3.upload.PAGE", 2, raising=False)
+    for name, value in (*seaweedfs_server.environment.items(), ("GPTFL_CACHE", str(cache))):
+        monkeypatch.setenv(name, value)
+    minio = client_of(seaweedfs_server)
+    bucket = "shared-with-others"
+    minio.make_bucket(bucket)
+    ours = [f"artifacts/generation/{number}/files.parquet" for number in range(3)]
+    ours += ["artifacts/generation/2/files.parquet", "runs/default/a/b"]
+    for key in (*ours, "backups/artifacts/of-somebody"):
+        minio._create_multipart_upload(bucket, key, {})
+
+    S3Blobs(s3_settings(f"s3://{bucket}")).sweep()
+    left = minio._list_multipart_uploads(bucket).uploads
+    assert [one.object_name for one in left] == ["backups/artifacts/of-somebody"]
 
 
 class Counting:

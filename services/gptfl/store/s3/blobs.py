@@ -19,6 +19,8 @@ from gptfl.store.watch import StoreWatch
 
 _WAIT = 1.0
 """Seconds between two looks at a lock that somebody holds."""
+_FOLDERS = ("artifacts", "runs")
+"""In which a store's files are."""
 
 
 class S3Blobs:
@@ -100,7 +102,9 @@ class S3Blobs:
 
     def sweep(self) -> None:
         self._copies.scratch.sweep()
-        sweep_uploads(self._client, self._prefix)
+        # The bucket may be others' too, whose uploads are theirs.
+        for folder in _FOLDERS:
+            sweep_uploads(self._client, f"{self._prefix}{folder}/")
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:

@@ -1,13 +1,14 @@
 """Files to an S3 server: a large one in parts, side by side, each of which is sent again alone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from xml.etree import ElementTree as ET
 
-from minio.datatypes import ListMultipartUploadsResult
+from minio.datatypes import ListMultipartUploadsResult, Upload
 from urllib3.response import BaseHTTPResponse
 
 from gptfl.errors import StoreError, StoreUnavailableError
@@ -23,6 +24,8 @@ _TIMES = 3
 """Uploads that are begun for one file before the server is thought to be ill."""
 STALE = timedelta(days=1)
 """Age after which an upload is that of a process which died: none takes so long."""
+PAGE = 1000
+"""Uploads that one request may list."""
 
 
 def upload(client: S3Client, key: str, source: Source, size: int) -> None:
@@ -114,24 +117,41 @@ def _text(answer: BaseHTTPResponse, tag: str) -> str:
 
 
 def sweep_uploads(client: S3Client, prefix: str, older_than: timedelta = STALE) -> None:
-    """Aborts uploads of processes that died, as far as the server lists them.
+    """Aborts uploads below `prefix` of processes that died, as far as the server lists them.
 
     MinIO lists none by prefix and removes them itself, after a day too. A key that may not list
     uploads leaves them to the bucket's own rules.
     """
-    query = {"uploads": "", "prefix": prefix}
     try:
-        answer = client.ask("list", lambda: client.send("GET", "", query=query))
+        pages = list(_pages(client, prefix))
     except StoreUnavailableError:
         raise
     except StoreError:
         return
-    if answer is None:
-        return
-    now = parsedate_to_datetime(answer.headers["Date"])
-    for one in ListMultipartUploadsResult(answer).uploads:
-        if one.initiated_time and one.upload_id and now - one.initiated_time >= older_than:
-            _abort(client, one.object_name, one.upload_id)
+    for now, uploads in pages:
+        for one in uploads:
+            if one.initiated_time and one.upload_id and now - one.initiated_time >= older_than:
+                _abort(client, one.object_name, one.upload_id)
+
+
+def _pages(client: S3Client, prefix: str) -> Iterator[tuple[datetime, list[Upload]]]:
+    """Uploads, and the server's time when it listed them."""
+    query = {"uploads": "", "prefix": prefix, "max-uploads": str(PAGE)}
+    while True:
+        answer = client.ask("list", partial(client.send, "GET", "", query=query))
+        if answer is None:
+            return
+        found = ListMultipartUploadsResult(answer)
+        yield parsedate_to_datetime(answer.headers["Date"]), found.uploads
+        # minio does not read the second of the two.
+        page = ET.fromstring(answer.data)
+        markers = {
+            "key-marker": page.findtext("{*}NextKeyMarker") or "",
+            "upload-id-marker": page.findtext("{*}NextUploadIdMarker") or "",
+        }
+        if not found.is_truncated or markers.items() <= query.items():
+            return
+        query = query | markers
 
 
 def _abort(client: S3Client, key: str, upload_id: str) -> None:

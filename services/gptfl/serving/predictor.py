@@ -21,7 +21,7 @@ from gptfl.serving.batching import Batcher, BatchWatch, Probabilities
 from gptfl.serving.images import ImageDecoder
 from gptfl.serving.requests import BusyError, Decoder, RequestError, SlowRequestError, Tensor
 
-SHORT_SECONDS = 0.05
+QUICK_BATCH_SECONDS = 0.05
 """A model that sees a full batch, one after the other, in no more runs on the event loop: handing a
 pass to a thread and back costs as much as a small model does, and probes can wait so long."""
 
@@ -67,7 +67,7 @@ class Predictor(Model):  # type: ignore[misc]  # kserve has no types
     def _warm_batcher(self, classifier: Classifier, blank: torch.Tensor) -> Batcher:
         seconds = min(_seconds(classifier.predict, blank) for _ in range(5))
         executor = None
-        if seconds * self._limits.batch > SHORT_SECONDS:
+        if seconds * self._limits.batch > QUICK_BATCH_SECONDS:
             executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
             # Once more where it will run: torch keeps its pools and caches a thread.
             executor.submit(classifier.predict, blank).result()

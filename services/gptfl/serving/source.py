@@ -9,15 +9,19 @@ from gptfl.models.config import CONFIG_NAME, WEIGHTS_NAME
 from gptfl.store import open_store
 from gptfl.store.blobs import Blobs, LocalFile
 from gptfl.store.record import RECORD_NAME, Record
+from gptfl.store.watch import StoreWatch
 
 
-def model_folder(uri: str) -> Path:
+def model_folder(uri: str, watch: StoreWatch | None = None) -> Path:
     """The exported model at a path, `file://` or `s3://`, as a local folder.
 
-    Where the store's record came along, each file has to be what it says. Raises GPTFLError.
+    The watch is told what goes between here and a bucket. Where the store's record came along, each
+    file has to be what it says. Raises GPTFLError.
     """
     place, folder = _split(uri)
     blobs = open_store(place, must_exist=True).blobs
+    if watch is not None:
+        blobs.watch(watch)
     digests = _digests(blobs, folder) or dict.fromkeys((CONFIG_NAME, WEIGHTS_NAME))
     files = {f"{folder}/{name}": digest for name, digest in digests.items()}
     found = {name: _file(blobs, name, digest) for name, digest in files.items()}

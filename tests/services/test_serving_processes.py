@@ -5,6 +5,7 @@ import hashlib
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -104,6 +105,13 @@ class Server(Process):
         return answer.json()["predictions"]
 
 
+def received(server: Server) -> float:
+    """Bytes that came from the bucket, as the server's own metrics have it."""
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    name = "gptfl_store_received_bytes_total "
+    return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+
 @pytest.fixture
 def place(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty place in a bucket of each S3 server, with what is needed to reach it."""
@@ -129,11 +137,15 @@ def test_the_model_of_a_run_and_its_folder_are_served_from_a_bucket(
             steps=(step,),
         )
     )
-    with Server(tmp_path, "digits", "--store", place, environment=os.environ) as of_run:
+    empty = {**os.environ, "GPTFL_CACHE": str(tmp_path / "empty")}
+    with Server(tmp_path, "digits", "--store", place, environment=empty) as of_run:
         expected = of_run.predictions("digits")
+        assert received(of_run) >= len(files()[WEIGHTS_NAME])
     options = ("--model", artifact.uri, "--name", "other")
-    with Server(tmp_path, *options, environment=os.environ) as of_folder:
+    fresh = {**os.environ, "GPTFL_CACHE": str(tmp_path / "fresh")}
+    with Server(tmp_path, *options, environment=fresh) as of_folder:
         assert of_folder.predictions("other") == expected
+        assert received(of_folder) >= len(files()[WEIGHTS_NAME])
 
 
 def test_a_folder_that_somebody_copied_into_a_bucket_is_served_without_a_record(
@@ -185,12 +197,12 @@ def test_a_place_without_a_model_is_said_in_one_line(place: str, tmp_path: Path)
 
 
 @contextmanager
-def loaded_server(folder: Path) -> Iterator[Server]:
+def loaded_server(folder: Path, *options: str) -> Iterator[Server]:
     model = folder / "model"
     model.mkdir()
     for name, data in files().items():
         (model / name).write_bytes(data)
-    with Server(folder, "--model", str(model), environment={}) as server:
+    with Server(folder, "--model", str(model), *options, environment={}) as server:
         yield server
 
 
@@ -201,6 +213,8 @@ class Load:
         self._server = server
         self.ends: Counter[str] = Counter()
         self.odd: list[str] = []
+        self.refused: list[float] = []
+        """When those were told so who were not answered."""
         self.told = False
         """Whether the server has been told to stop."""
 
@@ -242,6 +256,8 @@ class Load:
 
     def _end(self, what: str, *, allowed: bool) -> None:
         self.ends[what] += 1
+        if not what.endswith(" 200"):
+            self.refused.append(time.monotonic())
         if not allowed:
             self.odd.append(what)
 

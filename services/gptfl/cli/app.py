@@ -202,6 +202,14 @@ def report(run: str, store: str | None, *, open_it: bool) -> None:
     show_default=True,
     help="Threads that compute.",
 )
+@click.option(
+    "--drain",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=0,
+    show_default=True,
+    help="After SIGTERM: not ready, and answering for so long; a pod sets 5 to 10.",
+)
 @telemetry_options()
 def serve(
     *,
@@ -214,12 +222,13 @@ def serve(
     host: str,
     max_batch: int,
     threads: int,
+    drain: float,
     telemetry: "Telemetry",
 ) -> None:
     """Answer requests with a model (KServe v1 and v2)."""
     from gptfl.cli.serve import Endpoint, serve_model
 
-    endpoint = Endpoint(host, port, grpc_port, threads, max_batch)
+    endpoint = Endpoint(host, port, grpc_port, threads, max_batch, drain)
     serve_model(
         run, model=model, name=name, store_uri=store, endpoint=endpoint, telemetry=telemetry
     )

@@ -12,6 +12,7 @@ from gptfl.cli.runs import find_run
 from gptfl.errors import StoreError
 from gptfl.spec.load import parse_run
 from gptfl.store import Artifact, RunFolder, RunStatus, Store, open_store
+from gptfl.store.watch import StoreWatch
 
 if TYPE_CHECKING:
     from gptfl.telemetry.process import Telemetry
@@ -30,6 +31,7 @@ class Endpoint:
     grpc_port: int | None
     threads: int
     batch: int
+    drain: float
 
 
 def serve_model(
@@ -49,8 +51,14 @@ def serve_model(
             f"--name: {name!r} is no part of a URL; use letters, digits, '-', '_' and '.'"
         )
     quieten()
+    from gptfl.telemetry.metrics.store import StoreMetrics
+
+    # Always, and not by `telemetry.watch`: a server has a port where anyone may ask.
+    watch = StoreMetrics(telemetry.registry)
     folder, own_name = (
-        _model_of_run(run, store_uri, telemetry) if run else (_model_at(model or ""), DEFAULT_NAME)
+        _model_of_run(run, store_uri, watch)
+        if run
+        else (_model_at(model or "", watch), DEFAULT_NAME)
     )
     from gptfl.serving.predictor import Limits
     from gptfl.serving.server import serve
@@ -62,21 +70,22 @@ def serve_model(
         host=endpoint.host,
         grpc_port=endpoint.grpc_port,
         threads=endpoint.threads,
+        drain=endpoint.drain,
         limits=Limits(batch=endpoint.batch),
         registry=telemetry.registry,
     )
 
 
-def _model_at(uri: str) -> Path:
+def _model_at(uri: str, watch: StoreWatch) -> Path:
     from gptfl.serving.source import model_folder
 
-    return model_folder(uri)
+    return model_folder(uri, watch)
 
 
-def _model_of_run(name: str, store_uri: str | None, telemetry: "Telemetry") -> tuple[Path, str]:
+def _model_of_run(name: str, store_uri: str | None, watch: StoreWatch) -> tuple[Path, str]:
     """The folder of a run's model and what it is called."""
     store = open_store(store_uri, must_exist=True)
-    telemetry.watch(store)
+    store.blobs.watch(watch)
     folder, status = find_run(store, name)
     return exported_model(store, status).folder(), served_name(folder)
 

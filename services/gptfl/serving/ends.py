@@ -1,12 +1,14 @@
 """The two ends of a server, HTTP and gRPC, on one event loop: how they start and how they stop.
 
-Told to stop, a server says at once that it is not ready and refuses what comes from then on, in a
-sentence; a moment later it listens no more; and it ends when what it has admitted is answered.
+Told to stop, a server says at once that it is not ready; when the time for others to notice is
+over, it refuses what comes from then on, in a sentence; a moment later it listens no more; and it
+ends when what it has admitted is answered.
 """
 
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -39,8 +41,10 @@ class Ends:
     """Both servers of one loaded model."""
 
     def __init__(
-        self, predictor: Predictor, counting: Counting, registry: CollectorRegistry
+        self, predictor: Predictor, counting: Counting, registry: CollectorRegistry, drain: float
     ) -> None:
+        """`drain` is how many seconds requests are still taken when it was told to stop."""
+        self._drain = drain
         self._predictor = predictor
         self._counting = counting
         self._dataplane = OneModel(predictor)
@@ -73,7 +77,8 @@ class Ends:
             self._predictor.name,
             f" and at grpc://{rpc_address}" if rpc_address else "",
         )
-        await _Server(self._config, self._predictor, rpc).serve(sockets=[listener])
+        server = _Server(self._config, self._predictor, self._dataplane, rpc, self._drain)
+        await server.serve(sockets=[listener])
 
     async def _listening(self, address: str) -> grpc.aio.Server:
         server = create_server(self._dataplane, self._counting, self._room, most_calls=MAX_CALLS)
@@ -91,11 +96,18 @@ class _Server(uvicorn.Server):
     """uvicorn, with an end as described above; it ends with exit code 0 and not by the signal."""
 
     def __init__(
-        self, config: uvicorn.Config, predictor: Predictor, rpc: grpc.aio.Server | None
+        self,
+        config: uvicorn.Config,
+        predictor: Predictor,
+        dataplane: OneModel,
+        rpc: grpc.aio.Server | None,
+        drain: float,
     ) -> None:
         super().__init__(config)
         self._predictor = predictor
+        self._dataplane = dataplane
         self._rpc = rpc
+        self._drain = drain
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         # Who presses Ctrl-C again does not want to wait for requests.
@@ -103,6 +115,10 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._dataplane.is_draining = True
+        end = time.monotonic() + self._drain
+        while time.monotonic() < end and not self.force_exit:
+            await asyncio.sleep(0.1)
         self._predictor.stop()
         await asyncio.sleep(LAST_CALL_SECONDS)
         async with asyncio.TaskGroup() as both:

@@ -17,9 +17,17 @@ class OneModel(DataPlane):  # type: ignore[misc]  # kserve has no types
         models.update(model)
         super().__init__(models)
         self._model = model
+        self.is_draining = False
+        """Whether it says that it is not ready, and answers all the same."""
 
     async def ready(self) -> bool:
-        return bool(self._model.ready)
+        return bool(self._model.ready) and not self.is_draining
+
+    async def model_ready(
+        self, model_name: str, disable_predictor_health_check: bool = False
+    ) -> bool:
+        found = await super().model_ready(model_name, disable_predictor_health_check)
+        return bool(found) and not self.is_draining
 
     def require_ready(self) -> None:
         """Raises ModelNotReady. Who has passed here is answered, even if the server is told to

@@ -45,6 +45,9 @@ class Predictions:
                 response = await self._answer(protocol, name, scope, receive, share)
         except Exception as error:
             response = refused("POST", error)
+        if self._dataplane.is_draining:
+            # The next request on a kept connection would come here, too, and may come too late.
+            response.headers["connection"] = "close"
         await response(scope, receive, send)
 
     async def _answer(

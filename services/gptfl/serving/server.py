@@ -27,14 +27,15 @@ def serve(
     host: str = "127.0.0.1",
     grpc_port: int | None = None,
     threads: int = 1,
+    drain: float = 0,
     limits: "Limits | None" = None,
     registry: "CollectorRegistry | None" = None,
 ) -> None:
     """Answers under `/v1/models/{name}` and `/v2/models/{name}` until SIGTERM or SIGINT.
 
-    The ports are taken first, and answer when the model is loaded and has run. Returns when the
-    requests in work are answered. The metrics go to `registry`. Raises GPTFLError when a port is in
-    use or the folder is not a model.
+    The ports are taken first, and answer when the model is loaded and has run. After the signal
+    requests are taken for `drain` seconds more, and it returns when those in work are answered. The
+    metrics go to `registry`. Raises GPTFLError when a port is in use or the folder is not a model.
     """
     with bound(host, port) as listener:
         if grpc_port is not None:
@@ -53,7 +54,7 @@ def serve(
         counting = Counting(registry, name)
         predictor = Predictor(name, model_folder, counting, limits or Limits())
         predictor.load()
-        ends = Ends(predictor, counting, registry)
+        ends = Ends(predictor, counting, registry, drain)
         with port_errors(host, port), asyncio.Runner(loop_factory=ends.loop_factory) as runner:
             runner.run(ends.answer(listener, rpc_address(host, grpc_port)))
         log.info("stopped")

@@ -36,6 +36,7 @@ class Served:
     """An application without a port."""
 
     predictor: Predictor
+    dataplane: OneModel
     app: ASGIApp
     registry: CollectorRegistry
 
@@ -61,8 +62,9 @@ def served(
     counting = Counting(registry, "digits")
     predictor = Predictor("digits", folder, counting, limits)
     predictor.load()
-    app = create_app(OneModel(predictor), counting, registry, Room(body))
-    return Served(predictor, app, registry)
+    dataplane = OneModel(predictor)
+    app = create_app(dataplane, counting, registry, Room(body))
+    return Served(predictor, dataplane, app, registry)
 
 
 def test_who_is_too_many_is_told_to_come_again(
@@ -71,7 +73,7 @@ def test_who_is_too_many_is_told_to_come_again(
     begun, go = threading.Event(), threading.Event()
     real = Classifier.predict
     # So that passes run on their thread, and this one goes on asking.
-    monkeypatch.setattr(predictor_module, "SHORT_SECONDS", 0)
+    monkeypatch.setattr(predictor_module, "QUICK_BATCH_SECONDS", 0)
     server = served(model_folder, Limits(requests=2))
 
     def slow(self: Classifier, images: torch.Tensor) -> Any:
@@ -120,12 +122,25 @@ def test_a_server_that_was_told_to_stop_is_not_ready_and_refuses(model_folder: P
     assert live.status_code == 200
 
 
+def test_a_server_that_drains_is_not_ready_and_answers(model_folder: Path) -> None:
+    server = served(model_folder)
+    server.dataplane.is_draining = True
+
+    async def ask(client: httpx.AsyncClient) -> list[httpx.Response]:
+        return [await client.get(path) for path in PROBES] + [await client.post(PREDICT, json=BODY)]
+
+    *probes, answer = server.run(ask)
+    assert [probe.status_code for probe in probes] == [503] * 3
+    assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+
+
 def test_a_model_that_is_not_loaded_yet_is_not_ready(model_folder: Path) -> None:
     registry = CollectorRegistry()
     counting = Counting(registry, "digits")
     predictor = Predictor("digits", model_folder, counting, Limits())
-    app = create_app(OneModel(predictor), counting, registry, Room())
-    server = Served(predictor, app, registry)
+    dataplane = OneModel(predictor)
+    app = create_app(dataplane, counting, registry, Room())
+    server = Served(predictor, dataplane, app, registry)
 
     async def ask(client: httpx.AsyncClient) -> list[int]:
         answers = [await client.get(path) for path in PROBES]

@@ -1,5 +1,6 @@
 """Shards as they were drawn, kept in the workspace: what a killed run does not draw again."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,8 +8,16 @@ from typing import Protocol
 
 from gptfl.errors import StoreError
 from gptfl.generation.items import Shard
-from gptfl.generation.samples import Effort, Sample, from_parquet, to_parquet
+from gptfl.generation.samples import (
+    Effort,
+    Sample,
+    UnreadableSamplesError,
+    from_parquet,
+    to_parquet,
+)
 from gptfl.store import Workspace
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class ShardFiles:
 
     def __init__(self, workspace: Workspace, labels: Sequence[str]) -> None:
         self.workspace, self._labels = workspace, labels
+        self._damaged: set[str] = set()
 
     def keep(self, drawn: DrawnShard) -> None:
         """Makes a shard a checkpoint."""
@@ -32,11 +42,17 @@ class ShardFiles:
         self.workspace.save_checkpoint(drawn.shard.name, data)
 
     def load(self, shard: Shard) -> DrawnShard | None:
-        """A shard that somebody has drawn, or None."""
+        """A shard that somebody has drawn, or None: one that cannot be read is drawn again."""
         data = self.workspace.load_checkpoint(shard.name)
         if data is None:
             return None
-        samples, effort = from_parquet(data)
+        try:
+            samples, effort = from_parquet(data)
+        except UnreadableSamplesError as error:
+            if shard.name not in self._damaged:
+                _LOG.warning("%s is damaged and is drawn again (%s)", shard.name, error)
+            self._damaged.add(shard.name)
+            return None
         # Other items under this name: another version of diffusers guides in another way.
         is_this = [sample.item for sample in samples] == list(shard.items)
         return DrawnShard(shard, samples, effort) if is_this else None

@@ -15,6 +15,10 @@ ROW_GROUP = 64
 """Rows that a reader of a few samples has to read together."""
 
 
+class UnreadableSamplesError(Exception):
+    """The bytes are no file of samples, or not a whole one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One drawn image."""
@@ -74,7 +78,17 @@ def to_parquet(
 
 
 def from_parquet(data: bytes) -> tuple[list[Sample], Effort]:
-    """The samples of a file, and what drawing them took (nothing when that is not recorded)."""
+    """The samples of a file, and what drawing them took (nothing when that is not recorded).
+
+    Raises UnreadableSamplesError.
+    """
+    try:
+        return _from_parquet(data)
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError) as error:
+        raise UnreadableSamplesError(" ".join(str(error).split())) from error
+
+
+def _from_parquet(data: bytes) -> tuple[list[Sample], Effort]:
     table = pq.read_table(io.BytesIO(data))
     effort = Effort(**json.loads((table.schema.metadata or {}).get(_EFFORT, b"{}")))
     samples = [

@@ -1,5 +1,6 @@
 """What becomes of a shard whose worker cannot reach the store, or is refused by it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from gptfl.generation.queue.messages import PLAN, Plan, task_of
 from gptfl.generation.queue.notes import Trouble, sort_names
 from gptfl.generation.queue.verdict import LOSSES
 from gptfl.generation.queue.worker import GiveBackError, ShardWorker, UnfitWorkerError
+from gptfl.generation.rawshards import ShardFiles
 from gptfl.prompts.results import LabelPrompts, PromptSet
 from gptfl.store import Store, Workspace
 from gptfl.store.folder import FolderBlobs
@@ -90,6 +92,23 @@ def test_a_shard_given_back_while_the_store_was_away_has_lost_no_worker(site: Si
     assert site.noted() == ({site.shards[1].name}, {})
     site.handle(0)
     assert site.noted()[0] == {shard.name for shard in site.shards}
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-9], bytes.swapcase])
+def test_a_damaged_shard_is_drawn_again_and_said_once(
+    site: Site, damage: Callable[[bytes], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    site.handle(0)
+    name = site.shards[0].name
+    whole = site.workspace.load_checkpoint(name)
+    assert whole is not None
+    site.workspace.save_checkpoint(name, damage(whole))
+    files = ShardFiles(site.workspace, [])
+    assert files.load(site.shards[0]) is files.load(site.shards[0]) is None
+    assert caplog.text.count(f"{name} is damaged and is drawn again") == 1
+
+    site.handle(0)
+    assert files.load(site.shards[0]) is not None
 
 
 @pytest.mark.parametrize("when", ["always", "when_kept"])

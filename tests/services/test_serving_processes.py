@@ -245,11 +245,14 @@ class Load:
         async with grpc.aio.insecure_channel(self._server.rpc, options=options) as channel:
             stub = GRPCInferenceServiceStub(channel)
             while True:
+                asked_after = self.told
                 try:
                     await stub.ModelInfer(asked)
                     self._end("grpc 200", allowed=True)
                 except grpc.aio.AioRpcError as error:
                     is_end = error.code() is grpc.StatusCode.UNAVAILABLE and self.told
+                    # gRPC's word for a call that came in just as its server stopped.
+                    is_end = is_end or (error.code() is grpc.StatusCode.CANCELLED and asked_after)
                     self._end(f"grpc {error.code().name} {error.details()}", allowed=is_end)
                     if not is_end or "not ready" not in (error.details() or ""):
                         return

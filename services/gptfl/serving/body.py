@@ -23,7 +23,7 @@ class BodyLimits:
     seconds: float = 60
     """From the head of the request to the last byte."""
     together: int = 256 * 2**20
-    """Bytes of all bodies that are here at once, over both protocols."""
+    """Bytes of all bodies that are here at once."""
 
 
 BODY_LIMITS = BodyLimits()

@@ -31,8 +31,9 @@ LAST_CALL_SECONDS = 0.5
 """How long connections are still taken after that, to be refused in a sentence: to close the door
 at once would break off what is on its way through it."""
 
-MAX_CALLS = 1000
-"""Calls of gRPC at once, most of which wait to be read; the rest is refused by gRPC."""
+MAX_CALLS = 64
+"""Calls of gRPC at once, each of which may hold a whole message, since gRPC reads it before anybody
+is asked; the rest is refused by gRPC."""
 
 log = logging.getLogger("gptfl.serving")
 
@@ -81,7 +82,12 @@ class Ends:
         await server.serve(sockets=[listener])
 
     async def _listening(self, address: str) -> grpc.aio.Server:
-        server = create_server(self._dataplane, self._counting, self._room, most_calls=MAX_CALLS)
+        server = create_server(
+            self._dataplane,
+            self._counting,
+            most_bytes=self._room.limits.bytes,
+            most_calls=MAX_CALLS,
+        )
         try:
             server.add_insecure_port(address)
         except RuntimeError as error:

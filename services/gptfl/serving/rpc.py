@@ -1,13 +1,11 @@
 """The v2 protocol over gRPC: KServe's service, with requests and refusals like those of HTTP."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from kserve import InferInput, InferRequest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
@@ -17,7 +15,6 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.infer_type import RequestedOutput
 
 from gptfl.serving.answers import grpc_answer
-from gptfl.serving.body import BodyError, Room, Share, no_room
 from gptfl.serving.counting import Counting
 from gptfl.serving.models import FixedModels, OneModel
 from gptfl.serving.refusals import FAULT, RETRY_SECONDS, message, refusal
@@ -43,13 +40,13 @@ log = logging.getLogger("gptfl.serving")
 
 
 def create_server(
-    dataplane: OneModel, counting: Counting, room: Room, *, most_calls: int
+    dataplane: OneModel, counting: Counting, *, most_bytes: int, most_calls: int
 ) -> grpc.aio.Server:
-    """A server that has no port yet. What the room's limits say holds of unpacked messages."""
+    """A server that has no port yet. A message has at most so many bytes when it is unpacked."""
     server = grpc.aio.server(
-        interceptors=(_Calls(room),),
+        interceptors=(_Refusing(),),
         options=(
-            ("grpc.max_receive_message_length", room.limits.bytes),
+            ("grpc.max_receive_message_length", most_bytes),
             ("grpc.max_send_message_length", -1),
             # Two servers that share a port would each get half of the requests.
             ("grpc.so_reuseport", 0),
@@ -119,18 +116,8 @@ class _Service(InferenceServicer):  # type: ignore[misc]  # kserve has no types
             return grpc_answer(answer)
 
 
-class _Calls(grpc.aio.ServerInterceptor):
-    """Reads messages when there is room, and turns what the service raises into a status and one
-    sentence.
-
-    gRPC reads the message of a call with one before anyone is asked. So all methods are said to
-    take a stream, which looks the same to clients, and of which the first message is read here.
-    """
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        # How large a message is shows only when it is whole: until then it may fill its limit.
-        self._turns = asyncio.Semaphore(room.limits.together // room.limits.bytes)
+class _Refusing(grpc.aio.ServerInterceptor):
+    """Turns what the service raises into a status and one sentence."""
 
     async def intercept_service(
         self,
@@ -141,34 +128,15 @@ class _Calls(grpc.aio.ServerInterceptor):
         if handler is None:  # no such method; gRPC says so itself
             return None
 
-        async def answer(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             try:
-                with self._room.share() as share:
-                    request = handler.request_deserializer(await self._read(context, share))
-                    return await handler.unary_unary(request, context)
-            except DecodeError:
-                wrong = RequestError("message: is not one of the protocol; use its own classes")
-                return await _refuse(wrong, handler_call_details.method, context)
+                return await handler.unary_unary(request, context)
             except Exception as error:
                 return await _refuse(error, handler_call_details.method, context)
 
-        return grpc.stream_unary_rpc_method_handler(
-            answer, response_serializer=handler.response_serializer
+        return grpc.unary_unary_rpc_method_handler(
+            answer, handler.request_deserializer, handler.response_serializer
         )
-
-    async def _read(self, context: grpc.aio.ServicerContext[Any, Any], share: Share) -> bytes:
-        """The message. Raises BodyError and BusyError."""
-        seconds = share.limits.seconds
-        try:
-            async with asyncio.timeout(seconds), self._turns:
-                message = await context.read()
-        except TimeoutError:
-            raise BodyError(f"message: is not whole after {seconds:g} s; send it faster") from None
-        if not isinstance(message, bytes):
-            raise BodyError("message: is missing; send one")
-        if not share.take(len(message)):
-            raise no_room()
-        return message
 
 
 async def _refuse(

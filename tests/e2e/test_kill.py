@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import yaml
-from conftest import random_source, run_and_kill, seconds_of
 from small import small_document, small_run
 
 import gptfl
+from conftest import random_source, run_and_kill, seconds_of
 
 KILLS = 30
 RUNS = 5

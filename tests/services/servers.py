@@ -9,7 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,6 +50,15 @@ def listens(port: int) -> bool:
     with socket.socket() as sock:
         sock.settimeout(1)
         return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+def says_yes(url: str) -> bool:
+    """Whether a server answers with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 def wait_until(holds: Callable[[], object], what: str, seconds: float = SECONDS_TO_START) -> None:
@@ -294,7 +305,7 @@ class Prometheus(Process):
                 f"--web.listen-address=127.0.0.1:{self.port}",
             ],
             folder / "prometheus.log",
-            ready=lambda: listens(self.port),
+            ready=lambda: says_yes(f"{self.url}/-/ready"),
         )
 
 

@@ -32,4 +32,4 @@ clients 5 6 7 8 9 2> "$place/clients-2.log" &
 gptfl aggregate "$file" --listen "$aggregator" --pki "$pki"
 
 echo; echo 'who drew what:'; grep -h 'images in' "$place"/worker-*.log | tail -2
-echo 'what left the machine of the first clients:'; tail -3 "$place/clients-1.log"
+echo 'what left the machine of the first clients:'; grep 'has left this machine' "$place/clients-1.log" | tail -3

@@ -8,20 +8,13 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from gptfl.errors import StageError
-from gptfl.federation.flower import (
-    RUN_ID,
-    FlowerRun,
-    become_server,
-    empty_run,
-    error_reply,
-    leave_log_to_logging,
-    number_message,
-)
+from gptfl.federation.flower import RUN_ID, error_reply, number_message
+from gptfl.federation.gridbase import GridAround, OwnGrid
 
 _LOG = logging.getLogger(__name__)
 
 
-class InProcessGrid(Grid):
+class InProcessGrid(OwnGrid):
     """A grid whose nodes are one client app, called with the node's id in its context.
 
     The app keeps a single warm model for all nodes. Replies are yielded one by one, so that
@@ -31,33 +24,10 @@ class InProcessGrid(Grid):
 
     def __init__(self, app: ClientApp, nodes: Sequence[int]) -> None:
         """`nodes` are the clients' node ids, in client order."""
-        become_server()
-        leave_log_to_logging()
+        super().__init__(nodes)
         self._app = app
-        self._nodes = tuple(nodes)
-        self._run = empty_run()
         self._pushed: dict[str, Message] = {}
         self._count = 0
-
-    def set_run(self, run: FlowerRun) -> None:
-        self._run = run
-
-    @property
-    def run(self) -> FlowerRun:
-        return self._run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
-    def get_node_ids(self) -> Iterable[int]:
-        return self._nodes
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         pushed = {self._number(message): message for message in messages}
@@ -93,7 +63,7 @@ class InProcessGrid(Grid):
             return error_reply(f"{type(error).__name__}: {error}", message)
 
 
-class RoundGrid(Grid):
+class RoundGrid(GridAround):
     """Another grid as one round sees it: only the selected nodes are there.
 
     A Flower strategy that trains on all nodes of this grid trains on our selection, so neither
@@ -103,26 +73,9 @@ class RoundGrid(Grid):
     _PATIENCE = 5
 
     def __init__(self, grid: Grid, nodes: Sequence[int]) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._nodes = tuple(nodes)
         self._asked = 0
-
-    def set_run(self, run: FlowerRun) -> None:
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> FlowerRun:
-        return self._grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> Iterable[int]:
         """The selected nodes. Raises StageError to a strategy that waits for more to come."""

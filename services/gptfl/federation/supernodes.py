@@ -11,7 +11,8 @@ from flwr.serverapp import Grid
 
 from gptfl.errors import SpecError
 from gptfl.federation.cohort import simulated_clients
-from gptfl.federation.flower import FlowerRun, NoReply, no_reply
+from gptfl.federation.flower import NoReply, no_reply
+from gptfl.federation.gridbase import GridAround
 from gptfl.federation.member import Member, build_app
 from gptfl.federation.presence import AbsentError, Question, presence_in
 from gptfl.federation.remote import client_names
@@ -26,37 +27,20 @@ _WHO_SECONDS = 300.0
 """For a node to say who it is; a stock SuperNode starts a process to answer."""
 
 
-class NamedGrid(Grid):
+class NamedGrid(GridAround):
     """Another grid whose nodes have numbers by chance, as one whose node i + 1 is client i.
 
     Who is who, nodes are asked once; one that has come back under another number is asked again.
     """
 
     def __init__(self, grid: Grid, names: Sequence[str], classes: int) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._names = tuple(names)
         self._classes = classes
         self._nodes: dict[int, int] = {}
         """Flower's numbers by ours."""
         self._said: dict[int, RecordDict] = {}
         """What each has said of itself, by our numbers."""
-
-    def set_run(self, run: FlowerRun) -> None:
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> FlowerRun:
-        return self._grid.run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> Iterable[int]:
         return range(1, len(self._names) + 1)

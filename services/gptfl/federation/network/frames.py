@@ -54,10 +54,9 @@ class Welcome(_Frame):
     terms: bytes
 
 
-class Task(_Frame):
-    """Server: this is what I want of you now, and nothing else; so many bytes."""
+class _Offer(_Frame):
+    """A message that is here, by its size in bytes."""
 
-    KIND: ClassVar = 3
     id: _Id
     edition: _Id
     """Another for each time that it is encoded: half of one never goes with half of another."""
@@ -65,33 +64,36 @@ class Task(_Frame):
     payload: _Size
 
 
-class Want(_Frame):
+class _Call(_Frame):
+    """A message is to be sent, from a byte on."""
+
+    id: _Id
+    transfer: _Transfer
+    offset: _Size
+
+
+class Task(_Offer):
+    """Server: this is what I want of you now, and nothing else; so many bytes."""
+
+    KIND: ClassVar = 3
+
+
+class Want(_Call):
     """Client: send the task from here on."""
 
     KIND: ClassVar = 4
-    id: _Id
-    transfer: _Transfer
-    offset: _Size
 
 
-class Ready(_Frame):
+class Ready(_Offer):
     """Client: I have a reply of so many bytes."""
 
     KIND: ClassVar = 5
-    id: _Id
-    edition: _Id
-    """As that of a task: another for each time that it was made."""
-    header: Annotated[_Size, Field(gt=0)]
-    payload: _Size
 
 
-class Grant(_Frame):
+class Grant(_Call):
     """Server: send the reply from here on."""
 
     KIND: ClassVar = 6
-    id: _Id
-    transfer: _Transfer
-    offset: _Size
 
 
 class Done(_Frame):

@@ -6,16 +6,10 @@ from contextlib import contextmanager
 from itertools import count
 from uuid import uuid4
 
-from flwr.app import Message, RecordDict
-from flwr.serverapp import Grid
+from flwr.app import Message
 
-from gptfl.federation.flower import (
-    FlowerRun,
-    become_server,
-    empty_run,
-    leave_log_to_logging,
-    number_message,
-)
+from gptfl.federation.flower import number_message
+from gptfl.federation.gridbase import OwnGrid
 from gptfl.federation.network.blocks import map_large_blocks
 from gptfl.federation.network.codec import Limits, pack
 from gptfl.federation.network.counters import StreamStatus
@@ -26,7 +20,7 @@ from gptfl.federation.network.settings import StreamSettings
 from gptfl.federation.network.slots import Slot
 
 
-class StreamGrid(Grid):
+class StreamGrid(OwnGrid):
     """A grid whose nodes are clients elsewhere; node i + 1 is client i.
 
     Its methods are for a plain thread; the streams live on an event loop in a thread of their own.
@@ -40,39 +34,15 @@ class StreamGrid(Grid):
         nodes: Sequence[int],
         settings: StreamSettings,
     ) -> None:
-        become_server()
-        leave_log_to_logging()
+        super().__init__(nodes)
         self.address = address
         """Where it listens, with the port that was chosen when 0 was asked for."""
         self._loop = loop
         self._server = server
-        self._nodes = tuple(nodes)
         self._settings = settings
-        self._run = empty_run()
         self._mark = uuid4().hex
         self._order = count()
         self._pushed: dict[str, Slot] = {}
-
-    def set_run(self, run: FlowerRun) -> None:
-        self._run = run
-
-    @property
-    def run(self) -> FlowerRun:
-        return self._run
-
-    def create_message(
-        self,
-        content: RecordDict,
-        message_type: str,
-        dst_node_id: int,
-        group_id: str,
-        ttl: float | None = None,
-    ) -> Message:
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """All nodes, connected or not: a message waits for its client."""
-        return self._nodes
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         slots = [self._slot(message) for message in messages]

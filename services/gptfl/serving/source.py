@@ -57,9 +57,6 @@ def _file(blobs: Blobs, name: str, sha256: str | None) -> LocalFile:
     found = blobs.local(name, sha256)
     if found is None:
         raise ModelError(f"{blobs.uri}/{name}: is missing; name the folder of an exported model")
-    if sha256 is not None and found.sha256 != sha256:
-        raise DamagedArtifactError(
-            f"{blobs.uri}/{name}: is damaged (sha256 {found.sha256[:12]}…, recorded "
-            f"{sha256[:12]}…); copy it anew"
-        )
+    if sha256 is not None:
+        found.check(sha256, f"{blobs.uri}/{name}", "copy it anew")
     return found

@@ -83,11 +83,7 @@ class Artifact:
         found = self._blobs.local(f"{self.prefix}/{name}", entry.sha256)
         if found is None:
             raise DamagedArtifactError(f"{self.uri}/{name}: is missing; {self._remedy()}")
-        if found.sha256 != entry.sha256:
-            raise DamagedArtifactError(
-                f"{self.uri}/{name}: is damaged (sha256 {found.sha256[:12]}…, "
-                f"recorded {entry.sha256[:12]}…); {self._remedy()}"
-            )
+        found.check(entry.sha256, f"{self.uri}/{name}", self._remedy())
         return found
 
     def _remedy(self) -> str:

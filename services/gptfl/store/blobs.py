@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gptfl.errors import DamagedArtifactError
 from gptfl.store.watch import StoreWatch
 
 
@@ -19,6 +20,13 @@ class LocalFile:
     path: Path
     sha256: str
     """Of its bytes, as just read."""
+
+    def check(self, sha256: str, uri: str, remedy: str) -> None:
+        """Raises DamagedArtifactError, with what to do about it, for other bytes than recorded."""
+        if self.sha256 != sha256:
+            raise DamagedArtifactError(
+                f"{uri}: is damaged (sha256 {self.sha256[:12]}…, recorded {sha256[:12]}…); {remedy}"
+            )
 
 
 class Blobs(Protocol):

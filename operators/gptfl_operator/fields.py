@@ -29,7 +29,6 @@ _FIXED = {
         ("spec", "completionMode"),
         ("spec", "podFailurePolicy"),
     ),
-    "StatefulSet": (("spec", "volumeClaimTemplates"), ("spec", "serviceName")),
 }
 """What the API server lets nobody change in an object that exists. A new release of the operator
 may mean other pods; those of an old Job are still the right ones for that Job."""

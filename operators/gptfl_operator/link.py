@@ -13,11 +13,9 @@ def linked(given: Object, run: Object) -> dict[str, Any]:
     made = _labelled(given, metadata["uid"])
     made["metadata"]["namespace"] = metadata["namespace"]
     made["metadata"]["ownerReferences"] = [owner_reference(run)]
-    template = (
-        given.get("spec", {}).get("template") if isinstance(given.get("spec"), dict) else None
-    )
-    if template is not None and given["kind"] in ("Job", "StatefulSet"):
-        made["spec"] = {**given["spec"], "template": _labelled(template, metadata["uid"])}
+    if given["kind"] == "Job":
+        template = _labelled(given["spec"]["template"], metadata["uid"])
+        made["spec"] = {**given["spec"], "template": template}
     return made
 
 

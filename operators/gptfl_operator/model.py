@@ -60,7 +60,6 @@ class Observed:
 
     jobs: tuple[Object, ...] = ()
     pods: tuple[Object, ...] = ()
-    stateful_sets: tuple[Object, ...] = ()
     services: tuple[Object, ...] = ()
     config_maps: tuple[Object, ...] = ()
     secrets: tuple[Object, ...] = ()
@@ -69,7 +68,7 @@ class Observed:
     inference_services: tuple[Object, ...] = ()
     """Those of the run; empty as well where the cluster has no KServe."""
     warnings: tuple[Object, ...] = ()
-    """Kubernetes events of type Warning about the pods, Jobs and StatefulSets above, oldest first:
+    """Kubernetes events of type Warning about the pods and Jobs above, oldest first:
     metadata, involvedObject, reason, message, count, lastTimestamp."""
     named: Mapping[Ref, Object | None] = field(default_factory=dict)
     """What the run names but does not own (see `Reads`); None for what does not exist. Secrets hold

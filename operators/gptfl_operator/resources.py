@@ -29,7 +29,6 @@ class Resource:
 RUNS = Resource(API_VERSION, "GPTFLRun", PLURAL)
 JOBS = Resource("batch/v1", "Job", "jobs", RUN_UID_LABEL)
 PODS = Resource("v1", "Pod", "pods", RUN_UID_LABEL)
-STATEFUL_SETS = Resource("apps/v1", "StatefulSet", "statefulsets", RUN_UID_LABEL)
 SERVICES = Resource("v1", "Service", "services", RUN_UID_LABEL)
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps", RUN_UID_LABEL)
 SECRETS = Resource("v1", "Secret", "secrets", RUN_UID_LABEL)
@@ -49,7 +48,6 @@ WARNINGS = Resource("v1", "Event", "events", fields="type=Warning")
 CHILDREN = (
     JOBS,
     PODS,
-    STATEFUL_SETS,
     SERVICES,
     CONFIG_MAPS,
     SECRETS,

@@ -16,7 +16,7 @@ from gptfl_operator.model import RUN_UID_LABEL, Object, Observed, Ref
 from gptfl_operator.queue import Key
 from gptfl_operator.resources import CHILDREN, RUNS, WARNINGS, WATCHED, Resource
 
-_WARNED = frozenset({"Pod", "Job", "StatefulSet"})
+_WARNED = frozenset({"Pod", "Job"})
 """What it matters to be warned about: what the operator makes, and the pods of that."""
 LOOKUP_SECONDS = 30.0
 
@@ -95,19 +95,18 @@ class World:
 
     def observe(self, run: Object, facts: "Facts") -> Observed:
         """What there is of a run, with what is not in any cache."""
-        jobs, pods, stateful_sets, services, config_maps, secrets, policies, inference = (
+        jobs, pods, services, config_maps, secrets, policies, inference = (
             self.children(one, run) for one in CHILDREN
         )
         return Observed(
             jobs=jobs,
             pods=pods,
-            stateful_sets=stateful_sets,
             services=services,
             config_maps=config_maps,
             secrets=secrets,
             network_policies=policies,
             inference_services=inference,
-            warnings=self._warnings((*pods, *jobs, *stateful_sets)),
+            warnings=self._warnings((*pods, *jobs)),
             kinds=self.kinds,
             named=facts.named,
             progress=facts.progress,

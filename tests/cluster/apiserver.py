@@ -166,7 +166,7 @@ class ControllerManager(Process):
                 f"--kubeconfig={server.kubeconfig}",
                 *("--leader-elect=false", f"--secure-port={self.port}", "--bind-address=127.0.0.1"),
                 f"--cert-dir={folder}",
-                "--controllers=job-controller,statefulset-controller,"
+                "--controllers=job-controller,"
                 "garbage-collector-controller,namespace-controller,serviceaccount-controller,"
                 "resourcequota-controller",
             ],

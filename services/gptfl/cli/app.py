@@ -11,9 +11,11 @@ import click
 from gptfl.cli.federation import aggregate, client, pki
 from gptfl.cli.options import (
     PORT,
-    STAGES,
     broker_option,
     file_argument,
+    json_option,
+    only_option,
+    quiet_option,
     store_option,
     telemetry_options,
 )
@@ -46,17 +48,12 @@ def app() -> None:
     metavar="N",
     help="Shards drawn at the same time; the result is the same.",
 )
-@click.option(
-    "--only",
-    type=click.Choice(STAGES),
-    metavar="STAGE",
-    help="Just this stage; what it reads from must have been made.",
-)
+@only_option
 @broker_option(
     help="Workers draw the images, over this Redis (redis://, rediss://); else $GPTFL_BROKER."
 )
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+@quiet_option
+@json_option
 @telemetry_options(text_level="warning")
 def run(
     *,

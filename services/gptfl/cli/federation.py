@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from gptfl.cli.options import (
-    STAGES,
     broker_option,
     file_argument,
+    json_option,
+    only_option,
+    quiet_option,
     store_option,
     telemetry_options,
 )
@@ -50,16 +52,11 @@ _STAY = click.option(
 @click.option("--tokens", type=_FILE, help="SHA-256 of each client's token by name (JSON).")
 @click.option("--revoked", type=_FILE, help="Names of clients that are no longer let in.")
 @click.option("--insecure", is_flag=True, help="Believe anybody; on this machine only.")
-@click.option(
-    "--only",
-    type=click.Choice(STAGES),
-    metavar="STAGE",
-    help="Just this stage; what it reads from must have been made.",
-)
+@only_option
 @store_option
 @broker_option(help="As for gptfl run; else $GPTFL_BROKER.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
+@quiet_option
+@json_option
 @telemetry_options(text_level="warning")
 def aggregate(
     *,

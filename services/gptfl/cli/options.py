@@ -22,6 +22,14 @@ broker_option = partial(
     metavar="URL",
     envvar="GPTFL_BROKER",
 )
+only_option = click.option(
+    "--only",
+    type=click.Choice(STAGES),
+    metavar="STAGE",
+    help="Just this stage; what it reads from must have been made.",
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="No progress.")
+json_option = click.option("--json", "as_json", is_flag=True, help="The result as JSON.")
 
 _OPTIONS = (
     click.option(

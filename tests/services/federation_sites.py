@@ -14,6 +14,7 @@ import yaml
 from drawing_crew import Fork
 from network_lab import make_pki
 from servers import free_port, wait_until
+from small import NAMES
 
 import gptfl
 from gptfl.federation.results import FederationHistory
@@ -23,7 +24,6 @@ from gptfl.store import RunStatus, open_store
 
 assert federate  # imported here once, and so in no fork
 
-NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 CLIENTS = ("client-0", "client-1", "client-2", "client-3")
 AFTER_PRETRAINING = ("federation", "evaluation", "serving")
 

@@ -61,15 +61,6 @@ def is_good(reply: Message, numbers: int = 1000) -> bool:
     return made.tobytes() == expected.tobytes()
 
 
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    """Waits until something holds; a test never asserts how long it took."""
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > end:
-            raise AssertionError(f"never happened: {what}")
-        time.sleep(0.02)
-
-
 class Process:
     """A process of a test's, which ends with it."""
 

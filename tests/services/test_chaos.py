@@ -17,45 +17,33 @@ import yaml
 from drawing_crew import Fork
 from s3_buckets import new_place
 from servers import Minio, Process, Redis, free_port
+from small import small_document
 
 import gptfl
 from gptfl.cli import main
 from gptfl.store import open_store
 
 KILLS = 50
-NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 CLIENTS = ("client-0", "client-1", "client-2", "client-3")
 
 
 def document() -> dict[str, Any]:
     """The small example, long enough to be killed fifty times."""
-    return {
-        "apiVersion": "gptfl.io/v1alpha1",
-        "kind": "GPTFLRun",
-        "metadata": {"name": "chaos"},
-        "spec": {
-            "seed": 11,
-            "task": {"labels": NAMES, "image": {"channels": 1, "height": 8, "width": 8}},
-            "prompts": {"perLabel": 2, "templates": ["a handwritten digit {label}"]},
-            "generation": {"samplesPerLabel": 24, "steps": 4, "batchSize": 5, "shardSize": 10},
-            "pretraining": {"epochs": 20, "batchSize": 16},
-            "federation": {
-                "rounds": 40,
-                "clientsPerRound": 3,
-                "strategy": {"name": "FedAdam"},
-                "local": {"epochs": 2},
-                "simulation": {
-                    "dataset": {"uri": "sklearn://digits", "split": "train[:60%]"},
-                    "clients": len(CLIENTS),
-                    "partitioner": {"kind": "Dirichlet", "alpha": 0.3},
-                },
-            },
-            "evaluation": {
-                "dataset": {"uri": "sklearn://digits", "split": "train[90%:]"},
-                "baselines": ["FromScratch", "SyntheticOnly"],
+    return small_document(
+        generation={"samplesPerLabel": 24, "steps": 4},
+        pretraining={"epochs": 20},
+        federation={
+            "rounds": 40,
+            "clientsPerRound": 3,
+            "local": {"epochs": 2},
+            "simulation": {
+                "dataset": {"uri": "sklearn://digits", "split": "train[:60%]"},
+                "clients": len(CLIENTS),
+                "partitioner": {"kind": "Dirichlet", "alpha": 0.3},
             },
         },
-    }
+        evaluation={"baselines": ["FromScratch", "SyntheticOnly"]},
+    )
 
 
 @dataclass
@@ -160,7 +148,7 @@ def test_fifty_kills_in_one_run_and_the_same_model(
 
     assert cast.kills.total() == KILLS, f"it was over after {cast.kills}"
     cast.bring_back()
-    made = open_store(place).run_folders(name="chaos")[0].read_status()
+    made = open_store(place).run_folders(name="small")[0].read_status()
     assert made is not None
     assert {step.name: step.digest for step in made.steps} == {
         step.name: step.digest for step in undisturbed.status.steps

@@ -13,11 +13,11 @@ from network_lab import (
     ask,
     at_random,
     clients,
-    eventually,
     is_good,
     make_pki,
     task,
 )
+from servers import wait_until
 
 from gptfl.federation.arrays import encode_array
 from gptfl.federation.network import StreamSettings, open_stream_grid, server_security
@@ -77,11 +77,11 @@ def test_a_client_that_was_killed_gets_its_task_again(folder: Path, tmp_path: Pa
     with open_stream_grid("127.0.0.1:0", NAMES, server_security(folder)) as grid:
         doomed = client(grid.address, "a", folder, tmp_path, seconds=60)
         number = list(grid.push_messages([task(1, "r1")]))
-        eventually(lambda: doomed.calls == ["r1-1"], "the client at work")
+        wait_until(lambda: doomed.calls == ["r1-1"], "the client at work")
         doomed.kill()
         replies: list[object] = []
         with client(grid.address, "a", folder, tmp_path):
-            eventually(lambda: replies.extend(grid.pull_messages(number)) or bool(replies), "it")
+            wait_until(lambda: replies.extend(grid.pull_messages(number)) or bool(replies), "it")
         assert is_good(replies[0])  # type: ignore[arg-type]
         assert doomed.calls == ["r1-1", "r1-1"]
 
@@ -94,10 +94,10 @@ def test_an_upload_that_was_cut_goes_on_where_it_stopped(folder: Path, tmp_path:
         one = client(proxy.address, "a", folder, tmp_path)
         with clients(one):
             number = list(grid.push_messages([task(1, "r1", LARGE)]))
-            eventually(lambda: proxy.up > 12_000_000, "half of the upload")
+            wait_until(lambda: proxy.up > 12_000_000, "half of the upload")
             proxy.cut()
             replies: list[object] = []
-            eventually(lambda: replies.extend(grid.pull_messages(number)) or bool(replies), "it")
+            wait_until(lambda: replies.extend(grid.pull_messages(number)) or bool(replies), "it")
             assert is_good(replies[0], LARGE)  # type: ignore[arg-type]
             assert one.calls == ["r1-1"]
             assert proxy.connections == 2
@@ -112,10 +112,10 @@ def test_a_download_that_was_cut_goes_on_where_it_stopped(folder: Path, tmp_path
         one = client(proxy.address, "a", folder, tmp_path)
         with clients(one):
             number = list(grid.push_messages([task(1, "r1", LARGE)]))
-            eventually(lambda: proxy.down > 12_000_000, "half of the download")
+            wait_until(lambda: proxy.down > 12_000_000, "half of the download")
             proxy.cut()
             replies: list[object] = []
-            eventually(lambda: replies.extend(grid.pull_messages(number)) or bool(replies), "it")
+            wait_until(lambda: replies.extend(grid.pull_messages(number)) or bool(replies), "it")
             assert is_good(replies[0], LARGE)  # type: ignore[arg-type]
             assert proxy.down < 30_000_000
 
@@ -146,12 +146,12 @@ def test_an_aggregator_that_was_killed_comes_back_to_the_same_replies(
         everyone = [client(proxy.address, name, folder, tmp_path, 0.5) for name in NAMES]
         with clients(*everyone):
             with aggregator.start() as first:
-                eventually(lambda: len(aggregator.digests) == 1, "the first round")
+                wait_until(lambda: len(aggregator.digests) == 1, "the first round")
                 if when == "working":
-                    eventually(lambda: len(everyone[0].calls) == 2, "the second")
+                    wait_until(lambda: len(everyone[0].calls) == 2, "the second")
                 else:
                     up = proxy.up
-                    eventually(lambda: proxy.up > up + 20_000_000, "an upload")
+                    wait_until(lambda: proxy.up > up + 20_000_000, "an upload")
                 first.kill()
             with aggregator.start() as second:
                 assert second.wait() == 0
@@ -182,7 +182,7 @@ def test_clients_that_are_killed_one_after_another_change_nothing(
         everyone = [client(aggregator.address, name, folder, tmp_path, 0.3) for name in NAMES]
         try:
             for number in range(3):
-                eventually(lambda at=number: len(aggregator.digests) > at, "a round")  # type: ignore[misc]
+                wait_until(lambda at=number: len(aggregator.digests) > at, "a round")  # type: ignore[misc]
                 victim = victims()
                 everyone[victim].kill()
                 everyone[victim] = client(aggregator.address, NAMES[victim], folder, tmp_path)

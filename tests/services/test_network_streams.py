@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from flwr.clientapp import ClientApp
-from network_lab import PATIENCE, ClientProcess, ask, clients, eventually, is_good, make_pki, task
+from network_lab import PATIENCE, ClientProcess, ask, clients, is_good, make_pki, task
+from servers import wait_until
 
 from gptfl.errors import NetworkError
 from gptfl.federation.flower import NoReply
@@ -74,7 +75,7 @@ def test_a_message_waits_for_its_client(tmp_path: Path) -> None:
         assert list(grid.pull_messages(number)) == []
         with client(grid, "b", None, tmp_path):
             replies: list[object] = []
-            eventually(
+            wait_until(
                 lambda: bool(replies.extend(grid.pull_messages(number)) or replies), "a reply"
             )
             assert list(grid.pull_messages(number)) == []
@@ -102,13 +103,13 @@ def test_a_deadline_tells_who_is_late_from_who_is_not_there(tmp_path: Path) -> N
         quick = client(grid, "a", None, tmp_path)
         slow = client(grid, "b", None, tmp_path, seconds=3)
         with clients(quick, slow):
-            eventually(lambda: grid.status().connected == ("a", "b"), "two clients")
+            wait_until(lambda: grid.status().connected == ("a", "b"), "two clients")
             messages = [task(node, "r1") for node in (1, 2, 3)]
             replies = list(grid.send_and_receive(messages, timeout=1))
             assert is_good(replies[0])
             assert replies[1].error.code == NoReply.STRAGGLER
             assert replies[2].error.code == NoReply.DISCONNECTED
-            eventually(lambda: grid.status().counters.late_replies == 1, "the late reply")
+            wait_until(lambda: grid.status().counters.late_replies == 1, "the late reply")
             assert is_good(ask(grid, [2], "r2")[0])
 
 
@@ -178,7 +179,7 @@ def test_two_processes_that_are_one_client_do_not_chase_each_other() -> None:
         both = [threading.Thread(target=serve, daemon=True) for _ in range(2)]
         for one in both:
             one.start()
-        eventually(lambda: max(watched.waits, default=0) > 1, "a longer wait")
+        wait_until(lambda: max(watched.waits, default=0) > 1, "a longer wait")
         grid.dismiss()
         for one in both:
             one.join(PATIENCE)

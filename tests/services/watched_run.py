@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from servers import Prometheus
+from small import NAMES
 
 ROUNDS, CLIENTS = 3, 2
-NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 def write_run(folder: Path, **changes: Mapping[str, Any]) -> Path:
